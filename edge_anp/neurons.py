@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Literal
 
 import torch
@@ -77,11 +78,13 @@ def state_names(neuron: Neuron) -> tuple[str, ...]:
 
 
 def per_neuron(value: Array, shape: tuple[int, ...]) -> Tensor:
-    """A parameter as [] or [N]: shapes such as [C, 1, 1] are spread over the layer's shape."""
+    """A parameter as [] or [N]: it is [], [N] already, or of a shape such as [C, 1, 1] that is spread over the layer's."""
     if not isinstance(value, Tensor):
         return torch.as_tensor(value)
     if value.numel() == 1:
         return value.reshape(())
+    if value.ndim == 1 and len(value) == prod(shape):
+        return value
     return value.expand(shape).reshape(-1)
 
 

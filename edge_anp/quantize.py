@@ -2,13 +2,11 @@
 
 A membrane becomes v = mem / unit and a weight w_q = round(w scale / (unit 2^F)), F being its connection's shift. Smaller units keep
 more of the membrane and of the weights until something no longer fits: weights, thresholds, membranes seen in calibration, sums.
-For each layer the shifts are searched for the smallest expected error of the drive (`_error`); the units follow from the shifts.
+units.py searches, for each layer, the shifts of smallest expected error; the units follow from the shifts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
 
 import numpy as np
@@ -26,17 +24,16 @@ from edge_anp.integer import (
     IntegerNeuron,
     Leak,
     LeakGrid,
-    path_bounds,
 )
 from edge_anp.network import Connection, Layer, Network, Trace
 from edge_anp.neurons import LIF, CubaLIF, Readout, per_neuron
 from edge_anp.quantization_loss import QuantizationLoss, measure
-from edge_anp.synapses import AvgPool2d, Convolution, Dense, Diagonal, Map, SumPool2d, Window
+from edge_anp.synapses import Dense, Window
 from edge_anp.topology import INPUT, InputContract
+from edge_anp.units import Rows, fit_units, integer_path, measure_rows, search_shifts
 
 LEAK_TOLERANCE = 0.05  # of 1 - beta: a leak that misses it takes the wider form (design.md 5)
 HEADROOM = 1.05  # calibration has not seen the largest membrane there will ever be
-SHIFTS = range(-8, 12)
 
 
 def quantize(
@@ -73,27 +70,16 @@ def input_scale(x: np.ndarray, high: int) -> float:
     return largest / high
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """One connection of a layer, as the search sees it: per neuron n, how its weights fill a unit.
-
-    largest [N]: max_i |w_ni| scale; power: the mean over steps of sum_i x_i^2, in integers; gain: 1 / windows of average pools.
-    """
-
-    connection: Connection
-    largest: np.ndarray
-    power: float
-    scale: float
-    source_high: int
-
-
 def _layer(network: Network, i: int, raster: Tensor, trace: Trace, scale: float, a: Arithmetic) -> IntegerLayer:
     layer = network.layers[i]
-    rows = [_rows(layer, c, raster if c.source == INPUT else trace.spikes[c.source], scale, a) for c in layer.connections]
+    rows = [
+        measure_rows(layer, c, raster if c.source == INPUT else trace.spikes[c.source], scale, a)
+        for c in layer.connections
+    ]
     groups = _groups(layer, shared=i == len(network.layers) - 1 and network.decode.startswith("membrane"))
     floor = _smallest_units(layer, trace.states[i], a)
-    shifts = _search(rows, floor, groups, a)
-    unit = _units(rows, floor, groups, shifts, a)
+    shifts = search_shifts(rows, floor, groups, a)
+    unit = fit_units(rows, floor, groups, shifts, a)
     neuron = layer.neuron
     if isinstance(neuron, LIF):
         unit = _even_threshold(unit, _numpy(neuron.threshold, layer), groups)
@@ -116,36 +102,13 @@ def _numpy(value: object, layer: Layer) -> np.ndarray:
 def _groups(layer: Layer, shared: bool) -> np.ndarray:
     """[N] -> the group that shares a unit: a neuron, a channel under a convolution, the layer where membranes are compared."""
     paths = [op for c in layer.connections for op in c.path]
-    if shared or any(isinstance(op, Window) and isinstance(c.path[0], Dense) for c in layer.connections for op in c.path):
+    if shared or any(
+        isinstance(op, Window) and isinstance(c.path[0], Dense) for c in layer.connections for op in c.path
+    ):
         return np.zeros(layer.size, np.int64)
     if any(isinstance(op, Window) for op in paths) and len(layer.shape) > 1:
         return np.repeat(np.arange(layer.shape[0]), prod(layer.shape[1:]))
     return np.arange(layer.size)
-
-
-def _rows(layer: Layer, c: Connection, source: Tensor, scale: float, a: Arithmetic) -> _Rows:
-    """Measure a connection: what its weights are, and how much its source sends."""
-    scale = scale if c.source == INPUT else 1.0
-    high = a.input.high if c.source == INPUT else 1
-    folded = scale / prod(prod(op.kernel) for op in c.path if isinstance(op, AvgPool2d))
-    flat = source.reshape(-1, source.shape[-1])
-    weight = None
-    for op in c.path:
-        if op.weighted:
-            weight = op.weight.detach().double().abs()
-            break
-        flat = floats.apply(op, flat) * (prod(op.kernel) if isinstance(op, AvgPool2d) else 1)
-    power = float((flat.double() / scale).square().sum(1).mean())
-    if weight is None:
-        largest = np.ones(layer.size)
-    elif weight.ndim <= 1:
-        largest = np.broadcast_to(weight.numpy(), (layer.size,))
-    else:
-        largest = weight.reshape(len(weight), -1).amax(1).numpy()
-        if len(largest) != layer.size:
-            largest = np.repeat(largest, layer.size // len(largest))
-            power = power * prod(weight.shape[1:]) / flat.shape[1]
-    return _Rows(c, largest * folded, power, folded, high)
 
 
 def _smallest_units(layer: Layer, states: dict[str, Tensor], a: Arithmetic) -> np.ndarray:
@@ -161,92 +124,10 @@ def _smallest_units(layer: Layer, states: dict[str, Tensor], a: Arithmetic) -> n
     return seen
 
 
-def _units(
-    rows: Sequence[_Rows], floor: np.ndarray, groups: np.ndarray, shifts: Sequence[int], a: Arithmetic
-) -> np.ndarray:
-    """[N] -> the smallest unit in which everything fits, one per group; a group of zeros takes the layer's."""
-    unit = floor.copy()
-    for r, f in zip(rows, shifts, strict=True):
-        unit = np.maximum(unit, r.largest / (a.weights.high * 2.0**f))
-    best = np.zeros(groups.max() + 1)
-    np.maximum.at(best, groups, unit)
-    best[best <= 0] = best.max() if best.max() > 0 else 1.0
-    return best[groups]
-
-
-def _error(rows: Sequence[_Rows], unit: np.ndarray, shifts: Sequence[int], reach: np.ndarray) -> float:
-    """The expected square of a step's rounding errors, relative to what the membrane holds.
-
-    A weight is off by up to half a step, unit 2^F: variance (unit 2^F)^2 / 12 for each x_i^2; a shift to the right and the leak are
-    each off by up to half a unit.
-    """
-    variance = 1.0 + sum(r.power * 4.0**f + (f < 0) for r, f in zip(rows, shifts, strict=True))
-    return float(np.mean((unit / reach) ** 2)) * variance
-
-
-def _search(rows: Sequence[_Rows], floor: np.ndarray, groups: np.ndarray, a: Arithmetic) -> list[int]:
-    """The shifts of least error whose sums fit, by coordinate descent from shifts at which every row just fits."""
-    reach = _units(rows, floor, groups, [max(SHIFTS)] * len(rows), a) * a.membrane.high
-
-    def cost(shifts: Sequence[int]) -> float:
-        unit = _units(rows, floor, groups, shifts, a)
-        total = 0.0
-        for r, f in zip(rows, shifts, strict=True):
-            bound = _sum_bound(r, unit, f, a)
-            if bound + (2 ** (-f - 1) if f < 0 else 0) > a.accumulator.high:
-                return np.inf
-            total += bound * 2.0**f
-        return np.inf if total > 0.9 * a.accumulator.high else _error(rows, unit, shifts, reach)
-
-    largest = max(float(r.largest.max(initial=0)) for r in rows) or 1.0
-    start = [int(np.clip(np.ceil(np.log2(max(r.largest.max(initial=0), 1e-12) / largest)), -8, 0)) for r in rows]
-    candidates = [[f + s for s in start] for f in SHIFTS]
-    best = min(candidates, key=cost)
-    while True:
-        moves = [[f + d * (k == j) for k, f in enumerate(best)] for j in range(len(best)) for d in (-1, 1)]
-        better = min(moves, key=cost)
-        if not cost(better) < cost(best):
-            return best
-        best = better
-
-
-def _sum_bound(r: _Rows, unit: np.ndarray, shift: int, a: Arithmetic) -> int:
-    """The largest |sum| of a connection in these units."""
-    return path_bounds(_integer_path(r, unit, shift, a), r.source_high)[1]
-
-
-def _integer_path(r: _Rows, unit: np.ndarray, shift: int, a: Arithmetic) -> tuple[Map, ...]:
-    path: list[Map] = []
-    weighted = False
-    step = unit * 2.0**shift / r.scale
-    for op in r.connection.path:
-        if isinstance(op, Dense):
-            path.append(Dense(_rounded(op.weight, step[:: len(unit) // op.out_size], a)))
-        elif isinstance(op, Convolution):
-            channels = step[:: len(unit) // op.channels][: op.channels]
-            weight = _rounded(op.weight, channels, a)
-            path.append(type(op)(op.in_shape, op.kernel, op.stride, op.padding, weight, None, op.groups))
-        elif isinstance(op, Diagonal):
-            path.append(Diagonal(_rounded(op.weight.expand(len(unit)), step, a), op.in_shape))
-        elif isinstance(op, AvgPool2d):
-            path.append(SumPool2d(op.in_shape, op.kernel, op.stride, op.padding))
-        else:
-            path.append(op)
-        weighted = weighted or op.weighted
-    if not weighted:
-        path.append(Diagonal(_rounded(torch.ones(len(unit)), step, a), (len(unit),)))
-    return tuple(path)
-
-
-def _rounded(weight: Tensor, step: np.ndarray, a: Arithmetic) -> np.ndarray:
-    """round(w / step), one step per output; the grid is used symmetrically."""
-    w = weight.detach().double().numpy()
-    q = np.rint(w / step.reshape(-1, *[1] * (w.ndim - 1)))
-    return np.clip(q, -a.weights.high, a.weights.high).astype(np.int8 if a.weights.bits <= 8 else np.int32)
-
-
-def _connection(r: _Rows, unit: np.ndarray, shift: int, a: Arithmetic) -> IntegerConnection:
-    return IntegerConnection(r.connection.source, _integer_path(r, unit, shift, a), shift, r.connection.delay)
+def _connection(r: Rows, unit: np.ndarray, shift: int, a: Arithmetic) -> IntegerConnection:
+    return IntegerConnection(
+        r.connection.source, integer_path(r, unit, shift, a, compensate=True), shift, r.connection.delay
+    )
 
 
 def _even_threshold(unit: np.ndarray, threshold: np.ndarray, groups: np.ndarray) -> np.ndarray:

@@ -1,0 +1,5 @@
+"""python -m edge_anp."""
+
+from edge_anp.cli import main
+
+main()

@@ -1,0 +1,205 @@
+"""The command line as a user meets it: the road from end to end, and what happens off the road."""
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from edge_anp.cli import app
+
+EXAMPLE = str(Path(__file__).parent.parent / "examples" / "my_net.py") + ":build"
+COMMANDS = ("check", "train", "compile", "verify", "bench", "demo", "doctor")
+
+
+def edge_anp(*words: object) -> tuple[int, str]:
+    """Run a command in this process: its exit code and everything it printed, on one line."""
+    result = CliRunner().invoke(app, [str(w) for w in words])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    text = result.output + getattr(result, "stderr", "")
+    assert "Traceback" not in text
+    return result.exit_code, " ".join(text.split())
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    words = ("--rule", "feedback-anp", "--signal", "reward", "--updates", 30, "--out", folder)
+    code, text = edge_anp("train", EXAMPLE, "--task", "digits", *words)
+    assert code == 0, text
+    return folder
+
+
+@pytest.fixture(scope="session")
+def artifact(run, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("build") / "onnx"
+    code, text = edge_anp("compile", run / "network.npz", "--target", "onnx", "--calibrate", "digits", "--out", folder)
+    assert code == 0, text
+    return folder
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_ends_with_an_example(command):
+    code, text = edge_anp(command, "--help")
+    assert code == 0
+    assert f"edge-anp {command}" in text
+
+
+def test_a_run_folder_holds_what_the_design_names(run):
+    assert {"network.npz", "weights.safetensors", "log.jsonl", "result.json"} <= {p.name for p in run.iterdir()}
+    assert len((run / "log.jsonl").read_text().splitlines()) == 30
+
+
+def test_the_road_is_verified(artifact, tmp_path):
+    code, text = edge_anp("verify", artifact, "--task", "digits", "--samples", 40, "--json", tmp_path / "v.json")
+    assert code == 0, text
+    found = json.loads((tmp_path / "v.json").read_text())
+    assert found["target"] == "onnx"
+    assert "onnxruntime" in found["ran"]
+    for name in ("step_q", "step_i32"):
+        runner = found["runners"][name]
+        assert (runner["spike_mismatches"], runner["state_mismatches"], runner["first"]) == (0, 0, None)
+        assert runner["neuron_steps"] == 40 * 16 * 138
+        assert runner["samples"] == 40
+
+
+@pytest.mark.parametrize("flavor", ["step_q", "step_i32"])
+def test_one_changed_weight_is_a_divergence_with_a_place(artifact, tmp_path, flavor):
+    import shutil
+
+    broken = tmp_path / "broken"
+    shutil.copytree(artifact, broken)
+    model = onnx.load(broken / f"{flavor}.onnx")
+    weights = [t for t in model.graph.initializer if len(t.dims) == 2]
+    values = onnx.numpy_helper.to_array(weights[0]).copy()
+    values[3] += 9
+    weights[0].CopyFrom(onnx.numpy_helper.from_array(values, weights[0].name))
+    onnx.save(model, broken / f"{flavor}.onnx")
+    code, text = edge_anp("verify", broken, "--task", "digits", "--samples", 5)
+    assert code == 1
+    assert all(word in text for word in ("Divergence", flavor, "step", "layer", "neuron"))
+
+
+def _bad_files(folder: Path, good: Path) -> dict[str, Path]:
+    marker = folder / "executed"
+
+    class Evil:
+        def __reduce__(self):
+            return Path.touch, (marker,)
+
+    files = {name: folder / f"{name}.npz" for name in ("truncated", "foreign", "pickled", "objects", "absent")}
+    files["truncated"].write_bytes(good.read_bytes()[:-200])
+    files["foreign"].write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(500))
+    files["pickled"].write_bytes(pickle.dumps(Evil()))
+    np.savez(files["objects"], header=np.array([Evil()], dtype=object))
+    return files
+
+
+@pytest.mark.parametrize("kind", ["truncated", "foreign", "pickled", "objects", "absent"])
+def test_a_bad_file_is_one_sentence_and_never_executed(run, tmp_path, kind):
+    path = _bad_files(tmp_path, run / "network.npz")[kind]
+    code, text = edge_anp("compile", path, "--target", "onnx", "--calibrate", "digits", "--out", tmp_path / "out")
+    assert code == 2
+    assert "BadFile" in text
+    assert path.name in text.replace(" ", "")
+    assert not (tmp_path / "executed").exists()
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", ["foreign", "pickled", "absent"])
+def test_bad_weights_are_refused_unexecuted(run, tmp_path, kind):
+    path = _bad_files(tmp_path, run / "network.npz")[kind].rename(tmp_path / f"{kind}.pt") if kind != "absent" else tmp_path
+    words = ("--weights", path, "--target", "onnx", "--calibrate", "digits", "--out", tmp_path / "out")
+    code, text = edge_anp("compile", EXAMPLE, *words)
+    assert (code, "BadFile" in text) == (2, True)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_trained_elsewhere_with_data_of_ones_own(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "import snntorch as snn\nfrom torch import nn\n\n\ndef build():\n"
+        "    return nn.Sequential(nn.Linear(6, 20), snn.Leaky(beta=0.8, init_hidden=True), nn.Linear(20, 3),"
+        " snn.Leaky(beta=0.9, init_hidden=True))\n"
+    )
+    sys.path.insert(0, str(tmp_path))
+    try:
+        import mine  # type: ignore[import-not-found]
+    finally:
+        sys.path.pop(0)
+    torch.manual_seed(0)
+    torch.save(mine.build().state_dict(), tmp_path / "trained.pt")
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "data.npz", x=rng.random((60, 25, 6), np.float32) * 2, y=rng.integers(0, 3, 60))
+    words = ("--weights", tmp_path / "trained.pt", "--target", "onnx", "--calibrate", tmp_path / "data.npz")
+    code, text = edge_anp("compile", f"{tmp_path / 'mine.py'}:build", *words, "--out", tmp_path / "out")
+    assert code == 0, text
+    code, text = edge_anp("verify", tmp_path / "out", "--task", tmp_path / "data.npz")
+    assert code == 0, text
+
+
+def test_check_says_what_is_read_per_layer_and_target(tmp_path):
+    code, text = edge_anp("check", EXAMPLE, "--json", tmp_path / "c.json")
+    assert code == 0, text
+    assert json.loads((tmp_path / "c.json").read_text()) == {"read": True, "reasons": [], "targets": {"onnx": []}}
+
+
+def test_check_names_every_reason_at_once(tmp_path):
+    (tmp_path / "bad.py").write_text(
+        "import snntorch as snn\nfrom torch import nn\n\n\ndef build():\n"
+        "    return nn.Sequential(nn.Linear(6, 20), nn.GELU(), snn.Leaky(beta=0.8, init_hidden=True, inhibition=True),"
+        " nn.Linear(20, 3), snn.Leaky(beta=0.9, init_hidden=True, state_quant=lambda x: x))\n"
+    )
+    code, text = edge_anp("check", f"{tmp_path / 'bad.py'}:build")
+    assert code == 1
+    assert all(word in text for word in ("GELU", "inhibition", "state_quant"))
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("check", "absent.py:build"), "absent.py"),
+        (("check", __file__ + ":nothing"), "nothing"),
+        (("verify", "absent", "--task", "digits"), "absent"),
+        (("bench", "speedy"), "digits"),
+        (("train", EXAMPLE, "--task", "dogits", "--out", "x"), "digits"),
+        (("train", EXAMPLE, "--task", "digits", "--rule", "magic", "--out", "x"), "feedback-anp"),
+        (("train", EXAMPLE, "--task", "digits", "--signal", "praise", "--out", "x"), "reward"),
+        (("compile", EXAMPLE, "--target", "abacus", "--calibrate", "digits", "--out", "x"), "onnx"),
+    ],
+)
+def test_a_wrong_word_is_answered_with_the_right_ones(words, hint, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, text = edge_anp(*words)
+    assert code in (2, 3)
+    assert hint in text
+    assert not list(tmp_path.iterdir())
+
+
+def test_doctor_finds_what_the_tests_run_on(tmp_path):
+    code, _ = edge_anp("doctor", "--json", tmp_path / "d.json")
+    assert code == 0
+    found = {f["name"]: f["found"] for f in json.loads((tmp_path / "d.json").read_text())}
+    assert found["torch"]
+    assert "step_q" in found["target onnx"]
+
+
+def test_ctrl_c_ends_training_with_one_line(tmp_path):
+    words = ["train", EXAMPLE, "--task", "digits", "--updates", "100000", "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edge_anp", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ
+    )
+    time.sleep(8)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"interrupted" in errors
+    assert b"Traceback" not in errors
