@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 INPUT = -1
 
@@ -41,6 +41,7 @@ class InputContract:
         return size
 
 
+@runtime_checkable
 class Wired(Protocol):
     """A layer as this file sees it: float and integer layers both are."""
 
