@@ -43,8 +43,19 @@ except PackageNotFoundError:  # run from a checkout that is not installed
     __version__ = "0.1.0"
 
 __all__ = [
-    *("MCU16", "Arithmetic", "BPTT", "FeedbackANP", "IntegerNetwork", "Network", "compile_network", "evaluate"),
-    *("load_task", "quantize_network", "read", "train", "verify_artifact"),
+    "BPTT",
+    "MCU16",
+    "Arithmetic",
+    "FeedbackANP",
+    "IntegerNetwork",
+    "Network",
+    "compile_network",
+    "evaluate",
+    "load_task",
+    "quantize_network",
+    "read",
+    "train",
+    "verify_artifact",
 ]
 
 

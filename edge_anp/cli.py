@@ -134,7 +134,9 @@ def train(
     )
 
 
-@app.command("compile", epilog="Example: edge-anp compile runs/a/network.npz --target onnx --calibrate digits --out build/onnx")
+@app.command(
+    "compile", epilog="Example: edge-anp compile runs/a/network.npz --target onnx --calibrate digits --out build/onnx"
+)
 @reported
 def compile_(
     model: ModelSpec,

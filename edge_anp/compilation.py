@@ -13,8 +13,8 @@ from edge_anp.integer import IntegerNetwork, quantize_input
 from edge_anp.network import Network, copy_to_numpy
 from edge_anp.quantization_loss import QuantizationLoss
 from edge_anp.quantize import quantize
-from edge_anp.tasks import Samples
 from edge_anp.target import Artifact
+from edge_anp.tasks import Samples
 
 CALIBRATION = 256  # samples of the training part
 GOLDEN = 4  # samples whose whole trace travels with the artifact

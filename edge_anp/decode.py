@@ -1,9 +1,9 @@
 """How an answer is read out of the last layer: the argmax of a score; ties go to the lowest index.
 
-    count          sum_t s[t]
-    first_spike    T minus the step of the first spike; 0 for a neuron that never spikes
-    membrane_mean  sum_t v[t] (T times the mean: the same argmax, and an integer stays one)
-    membrane_last  v[T-1]
+count          sum_t s[t]
+first_spike    T minus the step of the first spike; 0 for a neuron that never spikes
+membrane_mean  sum_t v[t] (T times the mean: the same argmax, and an integer stays one)
+membrane_last  v[T-1]
 """
 
 from __future__ import annotations

@@ -32,8 +32,16 @@ from edge_anp.verify import verify
 RULES: dict[str, tuple[str, Rule, float]] = {
     "readout": ("only the readout learns, labels", FeedbackANP(signal="label", readout_only=True), 8e-3),
     "bptt": ("surrogate backpropagation, labels", BPTT(), 4e-3),
-    "feedback_label": ("feedback ANP, labels, looks back on the trial", FeedbackANP(signal="label", look_back=None), 4e-3),
-    "feedback_reward": ("feedback ANP, right or wrong only, forward only", FeedbackANP(signal="reward", look_back=0), 4e-3),
+    "feedback_label": (
+        "feedback ANP, labels, looks back on the trial",
+        FeedbackANP(signal="label", look_back=None),
+        4e-3,
+    ),
+    "feedback_reward": (
+        "feedback ANP, right or wrong only, forward only",
+        FeedbackANP(signal="reward", look_back=0),
+        4e-3,
+    ),
 }
 
 
@@ -105,7 +113,9 @@ def _closing_table(result: dict[str, Any]) -> Table:
     integer = result["integer"]
     agreement = ", ".join("-" if a is None else f"{a:.3f}" for a in integer["spike_agreement"])
     table.add_section()
-    table.add_row("integers", f"{integer['accuracy']:.3f}", "", f"of feedback_reward; spike agreement per layer {agreement}")
+    table.add_row(
+        "integers", f"{integer['accuracy']:.3f}", "", f"of feedback_reward; spike agreement per layer {agreement}"
+    )
     for name, row in result["verify"].items():
         states = row.get("state_mismatches")
         what = f"{row['spike_mismatches']} spikes" + ("" if states is None else f" and {states} states") + " differ"

@@ -1,13 +1,13 @@
-"""Everything that edge-anp refuses to do, five kinds and no more.
+"""Everything that edge-anp refuses to do, five kinds and no more, with the exit code of the command line.
 
     EdgeAnpError
-    ├── Unsupported   a network or an option that a reader or a target cannot honor: every reason, one a line, with the remedy
-    ├── OutOfRange    a number does not fit its register: layer, number, limit
-    ├── Divergence    a target's spikes or states differ from the reference: the first difference
-    ├── ToolMissing   a program or package is absent: how to get it
-    └── BadFile       a file is not what it should be: what, where in the file, what it should be
+    ├── Unsupported   2   a network or an option that a reader or a target cannot honor: every reason, one a line, with the remedy
+    ├── OutOfRange    2   a number does not fit its register: layer, number, limit
+    ├── Divergence    1   a target's spikes or states differ from the reference: the first difference
+    ├── ToolMissing   3   a program or package is absent: how to get it
+    └── BadFile       2   a file is not what it should be: what, where in the file, what it should be
 
-A bad argument is a ValueError. `exit_code` is what the command line ends with.
+A bad argument is a ValueError (exit code 2): what it is, what it must be.
 """
 
 from __future__ import annotations

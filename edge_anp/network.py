@@ -6,7 +6,7 @@ It holds the model's own tensors, so training the network trains the model. Time
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 
@@ -126,10 +126,14 @@ def current(connection: Connection, source: Float[Tensor, "T B I"]) -> Float[Ten
     if connection.delay:
         quiet = source.new_zeros(min(connection.delay, steps), *source.shape[1:])
         source = torch.cat([quiet, source[: max(steps - connection.delay, 0)]])
-    flat = source.reshape(steps * batch, -1)
-    for op in connection.path:
-        flat = apply(op, flat)
-    return flat.reshape(steps, batch, -1)
+    return follow(connection.path, source.reshape(steps * batch, -1)).reshape(steps, batch, -1)
+
+
+def follow(path: tuple[Map, ...], x: Float[Tensor, "B I"]) -> Float[Tensor, "B N"]:
+    """A whole path on a batch of flat vectors."""
+    for op in path:
+        x = apply(op, x)
+    return x
 
 
 def run(
@@ -150,14 +154,14 @@ def run(
     for block in topology.blocks(layers):
         outside = {i: _outside(layers[i], block, done) for i in block}
         state = {i: {n: raster.new_zeros(batch, layers[i].size) for n in states[i]} for i in block}
-        silence = {i: raster.new_zeros(1, batch, layers[i].size) for i in block}
+        inside = {i: [c for c in layers[i].connections if c.source in block] for i in block}
+        silence = {i: raster.new_zeros(batch, layers[i].size) for i in block}
         for t in range(steps):
             for i in block:
                 currents = [outside[i][t]] if outside[i] else []
-                for c in layers[i].connections:
-                    if c.source in block:
-                        past = spikes[c.source][t - c.delay][None] if t >= c.delay else silence[c.source]
-                        currents.append(current(replace(c, delay=0), past)[0])
+                for c in inside[i]:
+                    past = spikes[c.source][t - c.delay] if t >= c.delay else silence[c.source]
+                    currents.append(follow(c.path, past))
                 s, state[i] = neurons.step(layers[i].neuron, layers[i].shape, currents, state[i], spike, reset_spike)
                 spikes[i].append(s)
                 for name, value in state[i].items():

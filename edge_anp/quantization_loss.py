@@ -59,7 +59,9 @@ def measure(
     costs = []
     for i, layer in enumerate(network.layers):
         name = layer.name or f"layer {i}"
-        one = replace(network, layers=tuple(dequantize(net, k, old) if k == i else old for k, old in enumerate(network.layers)))
+        one = replace(
+            network, layers=tuple(dequantize(net, k, old) if k == i else old for k, old in enumerate(network.layers))
+        )
         with torch.no_grad():
             changed = floats.scores(one, floats.run(one, raster)).argmax(1).numpy() != right
         costs.append(LayerCost(name, float(changed.mean())))
@@ -101,7 +103,9 @@ def dequantize(net: IntegerNetwork, i: int, like: Layer) -> Layer:
     connections = []
     for c in layer.connections:
         scale = net.input.scale if c.source == INPUT else 1.0
-        windows = prod(prod(op.kernel) for op in c.path if isinstance(op, SumPool2d))  # means in float, sums in integers
+        windows = prod(
+            prod(op.kernel) for op in c.path if isinstance(op, SumPool2d)
+        )  # means in float, sums in integers
         path = tuple(_dequantize_map(op, layer, 2.0**c.shift * windows / scale) for op in c.path)
         connections.append(Connection(c.source, path, c.delay))
     bias = Dense(torch.zeros(layer.size, net.input.size), torch.from_numpy(layer.bias).float() * unit)

@@ -56,7 +56,9 @@ def loss_table(net: IntegerNetwork, loss: QuantizationLoss) -> Table:
     table = Table("layer", "spike agreement", "answers changed by this layer alone", "shifts", title="quantization")
     for layer, agreement, cost in zip(net.layers, loss.agreement, loss.layers, strict=True):
         shifts = " ".join(str(c.shift) for c in layer.connections)
-        table.add_row(cost.name, "-" if agreement is None else f"{agreement:.3f}", f"{cost.answers_changed:.2%}", shifts)
+        table.add_row(
+            cost.name, "-" if agreement is None else f"{agreement:.3f}", f"{cost.answers_changed:.2%}", shifts
+        )
     accuracy = ""
     if loss.float_accuracy is not None and loss.integer_accuracy is not None:
         accuracy = f"; accuracy {loss.float_accuracy:.3f} -> {loss.integer_accuracy:.3f} (calibration samples)"

@@ -61,7 +61,9 @@ def open_model(
 
     shape = shape or input_shape_of(module)
     if shape is None:
-        raise Unsupported(f"{spec}: the shape of one time step is unknown; give --shape, or set `input_shape` on the module")
+        raise Unsupported(
+            f"{spec}: the shape of one time step is unknown; give --shape, or set `input_shape` on the module"
+        )
     if raster is None:
         size = int(torch.Size(shape).numel())
         raster = torch.rand(STEPS, BATCH, size, generator=torch.Generator().manual_seed(0))
@@ -111,7 +113,12 @@ def load_weights(module: nn.Module, path: Path) -> None:
         weights = weights.get("state_dict", weights)
     except Exception as error:  # torch and safetensors each raise a dozen kinds for a file that is not theirs
         raise BadFile(path, f"it cannot be read ({str(error).splitlines()[0][:160]})", should_be=should_be) from error
-    states = {"mem", "spk", "syn", "reset"}  # hidden states that older snnTorch saved: they belong to a batch, not to a model
+    states = {
+        "mem",
+        "spk",
+        "syn",
+        "reset",
+    }  # hidden states that older snnTorch saved: they belong to a batch, not to a model
     weights = {k: v for k, v in weights.items() if k.rsplit(".", 1)[-1] not in states}
     try:
         missing, unexpected = module.load_state_dict(weights, strict=False)

@@ -29,11 +29,11 @@ def write(path: str | Path, kind: str, version: int, tree: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     text = np.frombuffer(json.dumps(header).encode(), np.uint8)
-    with open(partial, "wb") as file:
+    with partial.open("wb") as file:
         np.savez_compressed(file, header=text, **{f"a{k}": a for k, a in enumerate(arrays)})
         file.flush()
         os.fsync(file.fileno())
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def read(

@@ -138,7 +138,7 @@ class MaxPool2d(Window):
     """The largest value of each window; padding never wins."""
 
 
-def windows(x: np.ndarray, op: Window, fill: float = 0) -> np.ndarray:
+def windows(x: np.ndarray, op: Window, fill: float | int = 0) -> np.ndarray:
     """The windows of x [B, in_size] as a view [B, C, *out, *kernel], padded with `fill`."""
     x = x.reshape(len(x), *op.in_shape)
     if any(op.padding):

@@ -69,7 +69,7 @@ def train_run(
         opened.reading.store(opened.module)
         state = {k: v.detach().contiguous().clone() for k, v in opened.module.state_dict().items()}
         save_file(state, folder / "weights.safetensors")
-    with open(folder / "log.jsonl", "w") as log:
+    with (folder / "log.jsonl").open("w") as log:
         log.writelines(json.dumps({"update": k, "loss": x}) + "\n" for k, x in enumerate(history.losses))
     result = {
         "rule": rule_name,

@@ -117,7 +117,11 @@ def test_a_bad_file_is_one_sentence_and_never_executed(run, tmp_path, kind):
 
 @pytest.mark.parametrize("kind", ["foreign", "pickled", "absent"])
 def test_bad_weights_are_refused_unexecuted(run, tmp_path, kind):
-    path = _bad_files(tmp_path, run / "network.npz")[kind].rename(tmp_path / f"{kind}.pt") if kind != "absent" else tmp_path
+    path = (
+        _bad_files(tmp_path, run / "network.npz")[kind].rename(tmp_path / f"{kind}.pt")
+        if kind != "absent"
+        else tmp_path
+    )
     words = ("--weights", path, "--target", "onnx", "--calibrate", "digits", "--out", tmp_path / "out")
     code, text = edge_anp("compile", EXAMPLE, *words)
     assert (code, "BadFile" in text) == (2, True)

@@ -40,8 +40,12 @@ def convolutional() -> Network:
     dense = (AvgPool2d((4, 4, 4), (2, 2), (2, 2), (0, 0)), Dense(torch.randn(6, 16, generator=g)))
     return Network(
         (
-            Layer((4, 4, 4), (Connection(INPUT, conv),), LIF(torch.tensor(0.5), torch.rand(4, 1, 1, generator=g) + 0.5)),
-            Layer((6,), (Connection(0, dense),), CubaLIF(torch.tensor(0.9), torch.tensor(1.0), alpha=torch.tensor(0.7))),
+            Layer(
+                (4, 4, 4), (Connection(INPUT, conv),), LIF(torch.tensor(0.5), torch.rand(4, 1, 1, generator=g) + 0.5)
+            ),
+            Layer(
+                (6,), (Connection(0, dense),), CubaLIF(torch.tensor(0.9), torch.tensor(1.0), alpha=torch.tensor(0.7))
+            ),
         ),
         InputContract((1, 8, 8)),
     )
@@ -90,7 +94,14 @@ def test_quantized_layer_reproduces_the_float_layer_when_dequantized_entirely():
 
 @pytest.mark.parametrize(
     ("values", "scale"),
-    [([0, 1], 1.0), ([0, 3, 127], 1.0), ([-2, 5], 1.0), ([0.0, 0.25, 1.0], 0.25), ([0.1, 0.37, 1.27], 0.01), ([0.0], 1.0)],
+    [
+        ([0, 1], 1.0),
+        ([0, 3, 127], 1.0),
+        ([-2, 5], 1.0),
+        ([0.0, 0.25, 1.0], 0.25),
+        ([0.1, 0.37, 1.27], 0.01),
+        ([0.0], 1.0),
+    ],
 )
 def test_input_scale_is_exact_where_it_can_be(values, scale):
     x = np.array(values, np.float32).reshape(-1, 1, 1)
@@ -99,7 +110,9 @@ def test_input_scale_is_exact_where_it_can_be(values, scale):
     assert np.abs(quantize_input(x, InputContract((1,), None, got)) * got - x).max() < 1e-5
 
 
-@pytest.mark.parametrize(("beta", "bits"), [(0.9, 8), (0.95, 8), (0.5, 8), (1.0, 8), (0.0, 8), (0.985, 8), (0.995, 12), (0.999, 12)])
+@pytest.mark.parametrize(
+    ("beta", "bits"), [(0.9, 8), (0.95, 8), (0.5, 8), (1.0, 8), (0.0, 8), (0.985, 8), (0.995, 12), (0.999, 12)]
+)
 def test_a_leak_keeps_one_minus_beta_within_five_percent(beta, bits):
     leak = quantize_leak(np.array([beta]), MCU16.leak)
     assert leak.bits == bits

@@ -34,4 +34,6 @@ def test_a_matrix_on_the_grid_stays_as_it_is():
 
 def test_silent_inputs_fall_back_to_plain_rounding():
     w, step, x = correlated()
-    assert np.array_equal(round_compensated(w, step, 0 * (x.T @ x), 127), np.clip(np.rint(w / step[:, None]), -127, 127))
+    assert np.array_equal(
+        round_compensated(w, step, 0 * (x.T @ x), 127), np.clip(np.rint(w / step[:, None]), -127, 127)
+    )
