@@ -15,10 +15,11 @@ import numpy as np
 
 from edge_anp import decode, storage, topology
 from edge_anp.errors import OutOfRange
-from edge_anp.synapses import Conv1d, Conv2d, Convolution, Dense, Diagonal, Map, MaxPool2d, SumPool2d, Window
+from edge_anp.synapses import Conv1d, Conv2d, Convolution, Dense, Diagonal, Map, MaxPool2d, SumPool2d
 from edge_anp.topology import INPUT, InputContract
 
 VERSION = 1
+SYNAPSES = (Dense, Diagonal, Conv1d, Conv2d, SumPool2d, MaxPool2d)
 
 
 @dataclass(frozen=True)
@@ -198,9 +199,11 @@ def _problems(net: IntegerNetwork, i: int, layer: IntegerLayer) -> Iterator[str]
     total = int(np.abs(layer.bias.astype(np.int64)).max(initial=0))
     for c in layer.connections:
         for op in c.path:
+            if not isinstance(op, SYNAPSES):
+                yield f"{who}: {op.describe()} has no meaning in integers; it must be one of {', '.join(s.__name__ for s in SYNAPSES)}"
             weight = getattr(op, "weight", None)
             if weight is not None and (weight.min(initial=0) < a.weights.low or weight.max(initial=0) > a.weights.high):
-                yield f"{who}: weights reach {int(np.abs(weight).max())}, the limit is {a.weights.high} ({a.name})"
+                yield f"{who}: weights reach {int(np.abs(weight.astype(np.int64)).max())}, the limit is {a.weights.high} ({a.name})"
             if getattr(op, "bias", None) is not None:
                 yield f"{who}: a connection has a bias of its own; in integers a bias belongs to the layer"
         into, size = path_bounds(c.path, source_max(net, c))
@@ -220,17 +223,17 @@ def _problems(net: IntegerNetwork, i: int, layer: IntegerLayer) -> Iterator[str]
             yield f"{who}: its {name} has {leak.bits} bits, {a.name} has {' or '.join(map(str, a.leak.bits))}"
         if leak.keep.min(initial=0) < 0 or leak.keep.max(initial=0) > 2**leak.bits:
             yield f"{who}: its {name} keeps {int(leak.keep.max())}/{2**leak.bits}; it must lie in 0..1"
-        lost = 2**leak.bits - leak.keep
+        lost = 2**leak.bits - leak.keep.astype(np.int64)
         if a.leak.power_of_two and np.any(lost & (lost - 1)):
             yield f"{who}: 1 - {name} is not a power of two, and {a.name} has no other leaks"
     vth = layer.neuron.vth
-    if vth is not None and np.abs(vth).max(initial=0) > a.threshold_max:
-        yield f"{who}: its threshold is {int(np.abs(vth).max())}, the limit is {a.threshold_max}"
+    if vth is not None and np.abs(vth.astype(np.int64)).max(initial=0) > a.threshold_max:
+        yield f"{who}: its threshold is {int(np.abs(vth.astype(np.int64)).max())}, the limit is {a.threshold_max}"
 
 
 CLASSES = (
     *(IntegerNetwork, IntegerLayer, IntegerConnection, IntegerNeuron, Leak, InputContract),
-    *(Arithmetic, Register, LeakGrid, Dense, Diagonal, Conv1d, Conv2d, SumPool2d, MaxPool2d, Window),
+    *(Arithmetic, Register, LeakGrid, Dense, Diagonal, Conv1d, Conv2d, SumPool2d, MaxPool2d),
 )
 
 
@@ -245,6 +248,15 @@ def load(path: str | Path) -> IntegerNetwork:
 
 
 __all__: list[Any] = [
-    *("MCU16", "Arithmetic", "IntegerConnection", "IntegerLayer", "IntegerNetwork", "IntegerNeuron", "Leak", "LeakGrid"),
+    *(
+        "MCU16",
+        "Arithmetic",
+        "IntegerConnection",
+        "IntegerLayer",
+        "IntegerNetwork",
+        "IntegerNeuron",
+        "Leak",
+        "LeakGrid",
+    ),
     *("Register", "Trace", "load", "save"),
 ]

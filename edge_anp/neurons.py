@@ -28,7 +28,7 @@ from edge_anp.synapses import Array
 Reset = Literal["subtract", "zero", "none"]
 Zero = Literal["leak", "update"]
 State = dict[str, Tensor]
-Spike = Callable[[Tensor], Tensor]
+Spike = Callable[[Tensor, Tensor], Tensor]  # (membrane [B, N], threshold [] or [N]) -> 0 or 1 [B, N]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,9 +66,9 @@ class Readout:
 Neuron = LIF | Readout
 
 
-def heaviside(x: Tensor) -> Tensor:
-    """1 where x > 0, else 0; no gradient."""
-    return (x.detach() > 0).to(x.dtype)
+def heaviside(mem: Tensor, threshold: Tensor) -> Tensor:
+    """1 where mem - threshold > 0, else 0; no gradient."""
+    return ((mem - threshold).detach() > 0).to(mem.dtype)
 
 
 def state_names(neuron: Neuron) -> tuple[str, ...]:
@@ -120,7 +120,7 @@ def step(
         return torch.zeros_like(new["mem"]), new
 
     threshold = per_neuron(neuron.threshold, shape)
-    due = reset_spike(state["mem"] - threshold)
+    due = reset_spike(state["mem"], threshold)
     if neuron.reset == "zero" and neuron.zero == "leak":
         mem = plus(per_neuron(neuron.beta, shape).clamp(0, 1) * ((1 - due) * state["mem"]), currents)
     else:
@@ -129,9 +129,9 @@ def step(
             mem = mem - due * threshold
         elif neuron.reset == "zero":
             mem = mem - due * mem
-    spikes = spike(mem - threshold)
+    spikes = spike(mem, threshold)
     if not neuron.reset_delay:
-        extra = spikes - due if spike is reset_spike else reset_spike(mem - threshold) - due
+        extra = spikes - due if spike is reset_spike else reset_spike(mem, threshold) - due
         if neuron.reset == "subtract":
             mem = mem - extra * threshold
         elif neuron.reset == "zero":

@@ -31,7 +31,9 @@ def run(net: IntegerNetwork, raster: Int[np.ndarray, "T I"]) -> Trace:
     """Run a network from silence over one sample of integers."""
     limit = net.arithmetic.input.high
     if np.abs(raster.astype(np.int64)).max(initial=0) > limit:
-        raise ValueError(f"the raster reaches {np.abs(raster.astype(np.int64)).max()}; it must lie in -{limit}..{limit}")
+        raise ValueError(
+            f"the raster reaches {np.abs(raster.astype(np.int64)).max()}; it must lie in -{limit}..{limit}"
+        )
     layers, steps = net.layers, len(raster)
     sent = {INPUT: raster.astype(np.int64)} | {i: np.zeros((steps, x.size), np.int64) for i, x in enumerate(layers)}
     states = [{name: np.zeros((steps, x.size), np.int64) for name in x.neuron.state_names} for x in layers]

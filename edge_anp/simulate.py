@@ -35,9 +35,9 @@ def run(net: IntegerNetwork, raster: Int[np.ndarray, "T B I"]) -> Trace:
             for c in layer.connections:
                 if c.source not in block:
                     past = np.zeros_like(sent[c.source])
-                    past[c.delay :] = sent[c.source][: steps - c.delay]
-                    outside[i] = outside[i] + _drive(c, past.reshape(steps * batch, -1)).reshape(
-                        steps, batch, -1
+                    past[c.delay :] = sent[c.source][: max(steps - c.delay, 0)]
+                    outside[i] = outside[i] + _drive(c, past.reshape(steps * batch, past.shape[2])).reshape(
+                        steps, batch, layer.size
                     ).astype(whole)
             inside[i] = [c for c in layer.connections if c.source in block]
             steppers[i] = _Stepper(net, layer, whole)
@@ -68,9 +68,9 @@ def _drive(connection: IntegerConnection, x: np.ndarray) -> np.ndarray:
             assert isinstance(op, Window)
             axes = tuple(range(-len(op.kernel), 0))
             if isinstance(op, MaxPool2d):
-                x = windows(x, op, fill=-np.inf).max(axes).reshape(len(x), -1)
+                x = windows(x, op, fill=-np.inf).max(axes).reshape(len(x), op.out_size)
             else:
-                x = windows(x, op).sum(axes).reshape(len(x), -1)
+                x = windows(x, op).sum(axes).reshape(len(x), op.out_size)
     x = x * x.dtype.type(2.0**connection.shift)
     return x if connection.shift >= 0 else np.floor(x + x.dtype.type(0.5))
 

@@ -122,7 +122,9 @@ class Unknown(Value):
     values: tuple[Value, ...] = ()
 
 
-ALIASES = frozenset(("detach", "detach_", "clone", "contiguous", "float", "to", "requires_grad_", "alias", "type_as", "cpu", "data"))
+ALIASES = frozenset(
+    ("detach", "detach_", "clone", "contiguous", "float", "to", "requires_grad_", "alias", "type_as", "cpu", "data")
+)
 RESHAPES = frozenset(("view", "reshape", "flatten", "squeeze", "unsqueeze", "view_as", "reshape_as", "unflatten"))
 QUIET = frozenset(("linear", "conv1d", "conv2d", "max_pool2d", "avg_pool2d", "add", "cat"))  # followed from silence too
 ADDITIONS = frozenset(("add", "add_", "__add__", "__radd__", "__iadd__"))
@@ -135,8 +137,10 @@ SIGNATURES = {
     "batch_norm": "input running_mean running_var weight bias training momentum eps",
     "dropout": "input p training inplace",
 }
-SHARED = ("Linear, Conv1d, Conv2d, AvgPool2d, MaxPool2d, Flatten, Dropout, BatchNorm1d, BatchNorm2d, Identity,"
-          " additions and concatenations")
+SHARED = (
+    "Linear, Conv1d, Conv2d, AvgPool2d, MaxPool2d, Flatten, Dropout, BatchNorm1d, BatchNorm2d, Identity,"
+    " additions and concatenations"
+)
 
 
 def timed(value: Value) -> bool:
@@ -161,7 +165,10 @@ def outcome(
     if not given and (name not in QUIET or not any(value(t) == Constant(True) for t in _tensors((args, kwargs)))):
         return
     if name == "__setitem__":
-        yield args[0], _unknown(f"{where} writes into a tensor in place; build it with cat or stack", name, given, value)
+        yield (
+            args[0],
+            _unknown(f"{where} writes into a tensor in place; build it with cat or stack", name, given, value),
+        )
         return
     if name == "unbind" and timed(value(args[0])) and _axis(args, kwargs, 1, 0) == 0:
         yield from ((t, At(value(args[0]), k)) for k, t in enumerate(out))
@@ -264,11 +271,15 @@ def _map(name: str, a: dict[str, Any], shape: tuple[int, ...], value: Callable) 
             )
     if name == "linear":
         if len(shape) != 1:
-            raise ValueError(f"Linear on {shape} per sample, which shares weights; it must be one axis (flatten before it)")
+            raise ValueError(
+                f"Linear on {shape} per sample, which shares weights; it must be one axis (flatten before it)"
+            )
         return Dense(a["weight"], a.get("bias"))
     axes = 1 if name == "conv1d" else 2
     if len(shape) != axes + 1:
-        raise ValueError(f"{name} on {shape} per sample; it must be {axes + 1} axes, channels first, with a batch before")
+        raise ValueError(
+            f"{name} on {shape} per sample; it must be {axes + 1} axes, channels first, with a batch before"
+        )
     if name.startswith("conv"):
         if _many(a.get("dilation", 1), axes) != (1,) * axes:
             raise ValueError(f"dilation is {a['dilation']}; it must be 1")

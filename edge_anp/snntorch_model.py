@@ -9,30 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import prod
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from edge_anp import decode as decodes
+from edge_anp import snntorch_answer, snntorch_layers, snntorch_readback, snntorch_steps, snntorch_weights
 from edge_anp import snntorch_neurons as neuron_options
-from edge_anp import snntorch_readback, snntorch_steps, snntorch_weights
 from edge_anp.errors import Unsupported
-from edge_anp.network import Connection, InputContract, Layer, Network
-from edge_anp.snntorch_functions import Applied, At, Concat, Spikes, Stack, State, Sum, Unknown, Value
+from edge_anp.network import InputContract, Layer, Network
 from edge_anp.snntorch_steps import Recording
-from edge_anp.snntorch_terms import Refused, Stage, Term, layer_terms
 from edge_anp.snntorch_trace import neurons
-from edge_anp.snntorch_weights import Fold, Source, Weights
-from edge_anp.synapses import Conv2d, Dense, Diagonal
+from edge_anp.snntorch_weights import Fold, Weights
 from edge_anp.topology import INPUT
 
 FEWEST_STEPS = 4  # fewer do not show which connection is recurrent
-AFTERWARDS = frozenset(  # what a module may do with its last spikes: a Network answers by its `decode` instead
-    ("stack", "cat", "sum", "mean", "add", "add_", "div", "mul", "__truediv__", "__mul__", "softmax", "log_softmax", "argmax", "max")
-    + ("__setitem__", "__getitem__", "permute", "transpose", "size", "squeeze", "unsqueeze", "view", "reshape", "flatten")
-)
 
 
 @dataclass(frozen=True)
@@ -65,7 +56,9 @@ def read(
     if decode is not None:
         decodes.check(decode)
     if sample.ndim < 3 or len(sample) < FEWEST_STEPS:
-        raise ValueError(f"sample has shape {tuple(sample.shape)}; it must be [T, B, ...] with at least {FEWEST_STEPS} steps")
+        raise ValueError(
+            f"sample has shape {tuple(sample.shape)}; it must be [T, B, ...] with at least {FEWEST_STEPS} steps"
+        )
     reasons = [r for name, neuron in neurons(module).items() for r in neuron_options.refusals(name, neuron)]
     if not neurons(module):
         raise Unsupported("the module has no snnTorch neuron; put a snn.Leaky (or RLeaky, Synaptic, RSynaptic) into it")
@@ -76,15 +69,12 @@ def read(
     if recording.style == "raster":
         sample = sample[: recording.steps]
     reasons += recording.trace.problems
-    found = _terms(recording, reasons)
-    reasons += _output_refusals(recording, found)
+    reasons += snntorch_answer.refusals(recording)
     weights = Weights()
-    if not reasons:
-        layers = _layers(recording, found, weights, decode, reasons)
+    layers = snntorch_layers.build(recording, weights, decode, reasons)
     if reasons:
         raise Unsupported(dict.fromkeys(reasons))
-    never = neuron_options.never_resets(recording.trace.neurons[list(recording.trace.calls)[-1]])
-    answer = decode or ("membrane_mean" if never else "count")
+    answer = decode or snntorch_answer.default_decode(recording)
     network = Network(layers, InputContract(_input_shape(tuple(sample.shape[2:]), layers)), answer)
     difference, silent = snntorch_readback.check(network, module, sample, recording)
     if difference is not None:
@@ -105,40 +95,24 @@ def input_shape_of(module: nn.Module) -> tuple[int, ...] | None:
     return None
 
 
-def _terms(recording: Recording, reasons: list[str]) -> dict[str, tuple[Term, ...]]:
-    found: dict[str, tuple[Term, ...]] = {}
-    for name in recording.trace.calls:
-        try:
-            found[name] = layer_terms(recording, name)
-        except Refused as refused:
-            reasons.append(f"{name}: {refused}")
-    return found
+def _input_shape(shown: tuple[int, ...], layers: tuple[Layer, ...]) -> tuple[int, ...]:
+    """The shape of a step as it was shown; a flat one that the first layers see as an image has the image's shape."""
+    if len(shown) > 1:
+        return shown
+    first = (c.path[0].in_shape for layer in layers for c in layer.connections if c.source == INPUT)
+    return next((shape for shape in first if len(shape) > 1), shown)
 
 
-def _layers(
-    recording: Recording, found: dict[str, tuple[Term, ...]], weights: Weights, decode: str | None, reasons: list[str]
-) -> tuple[Layer, ...]:
-    calls, names, layers = recording.trace.calls, list(recording.trace.calls), []
-    shapes = {name: tuple(calls[name][-1].spikes.shape[1:]) for name in names}
-    for name in names:
-        reasons += neuron_options.shape_refusals(name, recording.trace.neurons[name], shapes[name])
-    sources = {i: Source(n, shapes[n], _factor(recording.trace.neurons[n])) for i, n in enumerate(names)}
-    for i, name in enumerate(names):
-        neuron, connections = recording.trace.neurons[name], []
-        for term in found[name]:
-            try:
-                source = sources.get(term.source or 0) if term.source != INPUT else Source("the input", _arriving(term, shapes[name]))
-                assert source is not None
-                connections.append(weights.connection(term, source))
-            except Refused as refused:
-                reasons.append(f"{name}: {refused}")
-        if neuron_options.is_recurrent(neuron):
-            try:
-                connections.append(_recurrence(i, neuron, sources[i], weights))
-            except Refused as refused:
-                reasons.append(f"{name}: {refused}")
-        heard = neuron_options.is_recurrent(neuron) or any(t.source == i for terms in found.values() for t in terms)
-        last = i == len(names) - 1
-        readout = last and not heard and neuron_options.never_resets(neuron) and decode in (None, "membrane_mean", "membrane_last")
-        layers.append(Layer(shapes[name], tuple(connections), neuron_options.translate(neuron, readout), name))
-    return tuple(layers)
+def _notes(module: nn.Module, recording: Recording, weights: Weights, silent: list[str]) -> Iterator[str]:
+    called = recording.trace.calls
+    for name, neuron in neurons(module).items():
+        if name in called:
+            yield from neuron_options.remarks(name, neuron)
+        else:
+            yield f"{name}: never called; left out"
+    owned = {id(p) for neuron in neurons(module).values() for p in neuron.parameters()}
+    for name, parameter in module.named_parameters():
+        if id(parameter) not in weights.used | owned:
+            yield f"{name}: feeds no neuron; left out"
+    for name in silent:
+        yield f"{name}: never spiked in the read-back check, which so compared its membrane alone"

@@ -31,18 +31,28 @@ def refusals(name: str, neuron: nn.Module) -> list[str]:
     if m.inhibition:
         reasons.append(f"{name}: inhibition=True lets neurons of a layer silence each other; set it to False")
     if m.state_quant:
-        reasons.append(f"{name}: state_quant rounds the membrane in floating point; remove it, quantize() rounds exactly")
+        reasons.append(
+            f"{name}: state_quant rounds the membrane in floating point; remove it, quantize() rounds exactly"
+        )
     if isinstance(m, RSynaptic) and not m.reset_delay:
         reasons.append(f"{name}: RSynaptic with reset_delay=False resets by stale states in snnTorch (a bug); use True")
     if not m.reset_delay and RESETS.get(m.state_function.__name__) != _declared(m):
         reasons.append(f"{name}: reset_mechanism was changed after construction and acts in half; construct it anew")
     if not _is_step(m.spike_grad, m.threshold):
-        reasons.append(f"{name}: spike_grad fires something else than 0 or 1 at the threshold; use atan, fast_sigmoid, ...")
+        reasons.append(
+            f"{name}: spike_grad fires something else than 0 or 1 at the threshold; use atan, fast_sigmoid, ..."
+        )
     factor = m.graded_spikes_factor
     if not bool((factor != 0).all()) or not bool(torch.isfinite(factor).all()):
         reasons.append(f"{name}: graded_spikes_factor holds 0 or no number; remove the neuron or give it a factor")
-    if isinstance(m, RLeaky | RSynaptic) and type(m.recurrent).__name__ not in ("Linear", "Conv2d", "RecurrentOneToOne"):
-        reasons.append(f"{name}: its recurrence is a {type(m.recurrent).__name__}; use linear_features, conv2d_channels or V")
+    if isinstance(m, RLeaky | RSynaptic) and type(m.recurrent).__name__ not in (
+        "Linear",
+        "Conv2d",
+        "RecurrentOneToOne",
+    ):
+        reasons.append(
+            f"{name}: its recurrence is a {type(m.recurrent).__name__}; use linear_features, conv2d_channels or V"
+        )
     return reasons
 
 
@@ -92,11 +102,17 @@ def remarks(name: str, neuron: nn.Module) -> list[str]:
         value = getattr(m, part, None)
         if isinstance(value, Tensor) and bool(((value < 0) | (value > 1)).any()):
             low, high = float(value.min()), float(value.max())
-            shown = f"{low:g} acts as {min(max(low, 0), 1):g}" if low == high else f"of {low:g} to {high:g} acts within 0 to 1"
+            shown = (
+                f"{low:g} acts as {min(max(low, 0), 1):g}"
+                if low == high
+                else f"of {low:g} to {high:g} acts within 0 to 1"
+            )
             notes.append(f"{name}: {part} {shown} (snnTorch clamps it)")
     acts = RESETS.get(m.state_function.__name__)
     if acts != _declared(m):
-        notes.append(f"{name}: reset_mechanism says {_declared(m)!r}, but the neuron was made with {acts!r}, which acts")
+        notes.append(
+            f"{name}: reset_mechanism says {_declared(m)!r}, but the neuron was made with {acts!r}, which acts"
+        )
     return notes
 
 

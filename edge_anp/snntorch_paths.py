@@ -11,7 +11,7 @@ from torch import Tensor
 
 from edge_anp.snntorch_functions import Norm
 from edge_anp.snntorch_terms import Piece, Refused, Stage, Term
-from edge_anp.synapses import AvgPool2d, Convolution, Dense, Map, MaxPool2d, Window
+from edge_anp.synapses import AvgPool2d, Convolution, Dense, MaxPool2d, Window
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,12 +68,16 @@ def _check_norm(part: Stage, stages: list[Stage], earlier: Stage | None, after: 
         raise Refused(f"{earlier.where} and {part.where} both normalize one synapse; keep one")
     synapse = cast(Dense | Convolution, stages[-1].op)
     if op.in_shape[0] != synapse.out_shape[0]:
-        raise Refused(f"{part.where} normalizes {op.in_shape[0]} features of {synapse.out_shape[0]} channels; put it before flattening")
+        raise Refused(
+            f"{part.where} normalizes {op.in_shape[0]} features of {synapse.out_shape[0]} channels; put it before flattening"
+        )
     for pool in after:
         if isinstance(pool, AvgPool2d) and any(pool.padding):
             raise Refused(f"{part.where} follows an average over padded zeros; put it right after {stages[-1].where}")
         if isinstance(pool, MaxPool2d) and not bool((scale_shift(op)[0] > 0).all()):
-            raise Refused(f"{part.where} turns a maximum around (a weight below 0); put it right after {stages[-1].where}")
+            raise Refused(
+                f"{part.where} turns a maximum around (a weight below 0); put it right after {stages[-1].where}"
+            )
 
 
 def scale_shift(norm: Norm) -> tuple[Tensor, Tensor]:
@@ -110,6 +114,8 @@ def carried(factor: Tensor | None, shape: tuple[int, ...], pools: tuple[Window, 
     full = factor.detach().expand(shape)
     if not pools:
         return full.reshape(-1)
+    if pools[0].in_shape != shape:
+        raise Refused("its graded_spikes_factor is lost in a view before a pool; give it one value")
     per_channel = full.reshape(shape[0], -1)
     if not torch.equal(per_channel, per_channel[:, :1].expand_as(per_channel)):
         raise Refused("its graded_spikes_factor differs inside a pooled channel; give it one value per channel")

@@ -109,4 +109,6 @@ def _at(what: str, layer: str, wrong: Tensor, sample: int) -> Difference:
 def _silent(net: Network, recording: Recording) -> set[str]:
     """The layers that never spiked, readouts aside."""
     calls = recording.trace.calls
-    return {x.name for x in net.layers if isinstance(x.neuron, LIF) and not any(bool(c.spikes.any()) for c in calls[x.name])}
+    return {
+        x.name for x in net.layers if isinstance(x.neuron, LIF) and not any(bool(c.spikes.any()) for c in calls[x.name])
+    }

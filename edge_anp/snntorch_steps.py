@@ -1,9 +1,9 @@
 """How a module is stepped, found out by trying.
 
-    raster   forward(x [T, B, *shape]) loops over x[step] itself
-    step     forward(x [B, *shape]) computes one step and keeps its states inside
-    static   forward(x [B, *shape]) loops over its own number of steps and sees the same x in each (snnTorch's tutorial 5)
-    states   forward(x [B, *shape], mem1, mem2, ...) computes one step; states come and go as arguments and results
+raster   forward(x [T, B, *shape]) loops over x[step] itself
+step     forward(x [B, *shape]) computes one step and keeps its states inside
+static   forward(x [B, *shape]) loops over its own number of steps and sees the same x in each (snnTorch's tutorial 5)
+states   forward(x [B, *shape], mem1, mem2, ...) computes one step; states come and go as arguments and results
 """
 
 from __future__ import annotations
@@ -46,11 +46,15 @@ def follow(module: nn.Module, raster: Tensor, num_steps: int | None = None) -> R
         except Unsupported:
             raise
         except Exception as error:  # whatever the module's own code raises on a shape that it does not take
-            failures.append(f"{_takes(style)}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+            failures.append(
+                f"{_takes(style)}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            )
             continue
         misfit = _misfit(recording, len(raster))
         if misfit is not None and style == "raster" and 1 < recording.steps < len(raster):
-            recording = record(module, raster[: recording.steps], style, num_steps)  # it runs a number of steps of its own
+            recording = record(
+                module, raster[: recording.steps], style, num_steps
+            )  # it runs a number of steps of its own
             misfit = _misfit(recording, recording.steps)
         if misfit is None:
             return recording

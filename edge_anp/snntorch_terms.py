@@ -43,7 +43,12 @@ class Stage:
         op = self.op
         parts = [getattr(op, name, None) for name in ("weight", "bias", "mean")]
         geometry = [getattr(op, name, None) for name in ("in_shape", "kernel", "stride", "padding", "groups")]
-        return (type(op), *(None if p is None else id(p) for p in parts), *geometry, self.biased and parts[1] is not None)
+        return (
+            type(op),
+            *(None if p is None else id(p) for p in parts),
+            *geometry,
+            self.biased and parts[1] is not None,
+        )
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,9 @@ def layer_terms(recording: Recording, name: str) -> tuple[Term, ...]:
     steps = [_terms(call.current, None, k, order) for k, call in enumerate(calls)]
     late = [t for t in steps[-1] if t.source is not None or t.biased]
     if any(t.source is None for t in late):
-        raise Refused("a weighted map of constant zeros brings its bias; give that bias to another synapse of the layer")
+        raise Refused(
+            "a weighted map of constant zeros brings its bias; give that bias to another synapse of the layer"
+        )
     if not late:
         raise Refused("nothing but zeros arrives; feed it from the input or from spikes")
     for k, terms in enumerate(steps):
@@ -95,7 +102,9 @@ def layer_terms(recording: Recording, name: str) -> tuple[Term, ...]:
         have = [t for t in terms if t.source is not None or t.biased]
         if len(want) != len(have) or any(not _same(w, h, k) for w, h in zip(want, have, strict=True)):
             last = len(steps) - 1
-            raise Refused(f"what feeds it in step {k} differs from step {last}; connections must be the same in every step")
+            raise Refused(
+                f"what feeds it in step {k} differs from step {last}; connections must be the same in every step"
+            )
     return tuple(late)
 
 

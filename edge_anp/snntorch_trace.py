@@ -24,7 +24,6 @@ from edge_anp.snntorch_functions import (
     Parameter,
     Spikes,
     State,
-    Unknown,
     Value,
 )
 

@@ -1,9 +1,9 @@
 """From a term to a connection: which tensors its maps hold, and how trained values find their way back.
 
-    used as it is      the module's own parameter
-    a part of it       a view of its columns or input channels, which shares their memory
-    folded             a new leaf w' = factor w + shift (batch normalization, graded spikes); `store` writes w back
-    merged             several Linear in a row as one new leaf, W = W2 W1; it has no way back
+used as it is      the module's own parameter
+a part of it       a view of its columns or input channels, which shares their memory
+folded             a new leaf w' = factor w + shift (batch normalization, graded spikes); `store` writes w back
+merged             several Linear in a row as one new leaf, W = W2 W1; it has no way back
 """
 
 from __future__ import annotations
@@ -89,7 +89,12 @@ class Weights:
         if way.piece is not None:
             part = channels_of(way.piece, prod(shape[1:]), where)
             shape = (part[1], *shape[1:])
-        key = (*(id(op.weight) for op in ops), part, source if factor is not None else None, id(norm.mean) if norm else None)
+        key = (
+            *(id(op.weight) for op in ops),
+            part,
+            source if factor is not None else None,
+            id(norm.mean) if norm else None,
+        )
         biases = [op.bias if s.biased else None for s, op in zip(way.stages, ops, strict=True)]
         normed = norm is not None and way.norm is not None and way.norm.biased
         self.used |= {id(t) for op in (*ops, *([norm] if norm else [])) for t in (op.weight, op.bias) if t is not None}
@@ -112,7 +117,9 @@ class Weights:
             trains = any(op.weight.requires_grad for op in ops)
             merged = self._leaf(("merged", key), trains, lambda leaf: Fold(leaf, leaf.detach().clone(), names), weight)
             if bias is not None:
-                bias = self._leaf(("bias", key), trains, lambda leaf: Fold(leaf, leaf.detach().clone(), names), bias.detach())
+                bias = self._leaf(
+                    ("bias", key), trains, lambda leaf: Fold(leaf, leaf.detach().clone(), names), bias.detach()
+                )
             return Dense(merged, bias)
 
         weight, bias = first.weight, biases[0]
@@ -122,7 +129,9 @@ class Weights:
             weight = self._folded(("weight", key), first.weight, value, where, part, grow, None)
         elif part is not None:
             view = ("view", id(first.weight), part)
-            weight = self._leaves.setdefault(view, columns(first.weight, part).requires_grad_(first.weight.requires_grad))
+            weight = self._leaves.setdefault(
+                view, columns(first.weight, part).requires_grad_(first.weight.requires_grad)
+            )
         if scale is not None and shift is not None and full_shift is not None:
             if bias is not None:
                 total = full_shift if normed else torch.zeros_like(full_shift)
@@ -136,7 +145,14 @@ class Weights:
         return replace(first, in_shape=shape, weight=weight, bias=bias)
 
     def _folded(
-        self, key: tuple, parameter: Tensor, value: Tensor, names: str, part: Part | None, factor: Tensor | None, shift: Tensor | None
+        self,
+        key: tuple,
+        parameter: Tensor,
+        value: Tensor,
+        names: str,
+        part: Part | None,
+        factor: Tensor | None,
+        shift: Tensor | None,
     ) -> Tensor:
         def fold(leaf: Tensor) -> Fold:
             return Fold(leaf, leaf.detach().clone(), names, parameter, part, factor, shift)
@@ -154,8 +170,11 @@ class Weights:
 def store(folds: list[Fold] | tuple[Fold, ...]) -> None:
     """Write every changed leaf back; Unsupported, before anything is written, where one parameter cannot hold the result."""
     changed = [f for f in folds if f.changed]
-    reasons = [f"{f.names} were merged into one at reading and have been trained; save the network instead"
-               for f in changed if f.parameter is None]
+    reasons = [
+        f"{f.names} were merged into one at reading and have been trained; save the network instead"
+        for f in changed
+        if f.parameter is None
+    ]
     for f in changed:
         same = [g for g in folds if g.parameter is f.parameter and g.part == f.part]
         if f.parameter is not None and len(same) > 1:
@@ -180,7 +199,9 @@ def _per_input(factor: Tensor, op: Dense | Convolution, shape: tuple[int, ...], 
         return factor[None]
     per_channel = factor.reshape(shape[0], -1)
     if op.groups > 1 or not torch.equal(per_channel, per_channel[:, :1].expand_as(per_channel)):
-        raise Refused(f"{where} shares weights between spikes of different graded_spikes_factor; give that one value (a channel)")
+        raise Refused(
+            f"{where} shares weights between spikes of different graded_spikes_factor; give that one value (a channel)"
+        )
     return per_channel[:, 0].reshape(1, -1, *[1] * len(op.kernel))
 
 

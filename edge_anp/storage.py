@@ -12,12 +12,15 @@ import json
 import os
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edge_anp.errors import BadFile
+
+LARGEST = 2**30  # bytes, unpacked: thousands of times the networks this is for
 
 
 def write(path: str | Path, kind: str, version: int, tree: Any) -> None:
@@ -39,7 +42,7 @@ def write(path: str | Path, kind: str, version: int, tree: Any) -> None:
 def read(
     path: str | Path, kind: str, version: int, classes: Sequence[type], leaf: Callable[[np.ndarray], Any] = lambda a: a
 ) -> Any:
-    """Read what `write` wrote, building nothing but `classes`; raise BadFile for anything else."""
+    """Read a classes[0] that `write` wrote, building nothing but `classes`; raise BadFile for anything else."""
     path = Path(path)
 
     def bad(what: str) -> BadFile:
@@ -48,25 +51,31 @@ def read(
     if not path.is_file():
         raise bad("there is no such file")
     try:
+        _check_sizes(path)
         with np.load(path, allow_pickle=False) as file:
             header = json.loads(bytes(file["header"]).decode())
             count = len([name for name in file.files if name != "header"])
             arrays = [file[f"a{k}"] for k in range(count)]
         found = {name: header[name] for name in ("kind", "version", "tree", "sha256")}
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise bad(f"it cannot be read as one ({type(error).__name__}: {str(error).splitlines()[0][:120]})") from error
+        raise bad(f"it cannot be read as one ({type(error).__name__}: {' '.join(str(error).split())[:120]})") from error
     except Exception as error:  # zlib.error and friends: numpy lets the decompressor's own errors through
         raise bad(f"it is damaged ({type(error).__name__})") from error
     if found["kind"] != kind:
         raise bad(f"it is a {found['kind']!r} file")
     if found["version"] != version:
         raise bad(f"its version is {found['version']}")
-    if found["sha256"] != _digest(found["tree"], arrays):
-        raise bad("its checksum does not match its content")
     try:
-        return _decode(found["tree"], arrays, {c.__name__: c for c in classes}, leaf)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError) as error:
-        raise bad(f"its content makes no network ({error})") from error
+        if found["sha256"] != _digest(found["tree"], arrays):
+            raise bad("its checksum does not match its content")
+        tree = _decode(found["tree"], arrays, {c.__name__: c for c in classes}, leaf)
+    except BadFile:
+        raise
+    except Exception as error:  # a birth check of any class, or a tree nested past Python's stack
+        raise bad(f"its content makes no {kind} ({error})") from error
+    if not isinstance(tree, classes[0]):
+        raise bad(f"its content is a {type(tree).__name__}, not a {classes[0].__name__}")
+    return tree
 
 
 def rebuild(tree: Any, leaf: Callable[[Any], Any]) -> Any:
@@ -78,6 +87,22 @@ def rebuild(tree: Any, leaf: Callable[[Any], Any]) -> Any:
     if isinstance(tree, Mapping):
         return {k: rebuild(v, leaf) for k, v in tree.items()}
     return leaf(tree) if hasattr(tree, "__array__") else tree
+
+
+def _check_sizes(path: Path) -> None:
+    """Raise ValueError before anything is allocated, unless each array is as large as its entry and all are below LARGEST."""
+    with zipfile.ZipFile(path) as file:
+        total = sum(entry.file_size for entry in file.infolist())
+        if total > LARGEST:
+            raise ValueError(f"it unpacks to {total} bytes, the limit is {LARGEST}")
+        for entry in file.infolist():
+            with file.open(entry) as stream:
+                major, _ = np.lib.format.read_magic(stream)
+                header = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+                shape, _, dtype = header(stream)
+                declared, there = prod(shape) * dtype.itemsize, entry.file_size - stream.tell()
+                if not dtype.hasobject and declared != there:
+                    raise ValueError(f"{entry.filename} declares {declared} bytes and holds {there}")
 
 
 def _encode(node: Any, arrays: list[np.ndarray]) -> Any:

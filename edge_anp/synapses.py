@@ -159,6 +159,6 @@ def convolve(x: np.ndarray, op: Convolution, weight: np.ndarray) -> np.ndarray:
     for columns, rows in zip(
         np.split(view, op.groups, axis=1 + len(op.kernel)), np.split(weight, op.groups), strict=True
     ):
-        flat = columns.reshape(batch * prod(out), -1) @ rows.reshape(len(rows), -1).T
+        flat = columns.reshape(batch * prod(out), prod(rows.shape[1:])) @ rows.reshape(len(rows), -1).T
         sums.append(flat.reshape(batch, prod(out), len(rows)))
-    return np.moveaxis(np.concatenate(sums, axis=2), 2, 1).reshape(batch, -1)
+    return np.moveaxis(np.concatenate(sums, axis=2), 2, 1).reshape(batch, op.out_size)

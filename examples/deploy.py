@@ -13,4 +13,6 @@ edge_anp.train(reading.network, digits, edge_anp.FeedbackANP(signal="reward"), u
 compiled = edge_anp.compile_network(reading.network, "onnx", folder, digits.train)
 verification = edge_anp.verify_artifact(folder, digits.test.rasters)
 verification.check()
-print(f"accuracy {edge_anp.evaluate(reading.network, digits.test):.3f}, every bit equal: {verification.to_json()['runners']}")
+print(
+    f"accuracy {edge_anp.evaluate(reading.network, digits.test):.3f}, every bit equal: {verification.to_json()['runners']}"
+)

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Generator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import torch
 from hypothesis import settings
 
 ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")
+SKIPS = pytest.StashKey[list[re.Pattern[str]]]()
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 # A profile is chosen with --hypothesis-profile. No deadline: the first example pays for imports. Derandomized: a check
 # gives the same verdict twice.
@@ -41,26 +45,28 @@ def allowed_skips(text: str) -> list[re.Pattern[str]]:
     return patterns
 
 
-def forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[SKIPS] = allowed_skips(ALLOWED_SKIPS.read_text())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    return without_silent_skip((yield), item.config)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return without_silent_skip((yield), collector.config)
+
+
+def without_silent_skip(report: Report, config: pytest.Config) -> Report:
     """Turn a skip that is not allowed into a failure, with the reason it gave."""
     if not report.skipped or hasattr(report, "wasxfail") or os.environ.get("EDGE_ANP_STRICT_SKIPS") != "1":
-        return
-    if any(pattern.fullmatch(report.nodeid) for pattern in allowed_skips(ALLOWED_SKIPS.read_text())):
-        return
-    reason = report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr
-    report.outcome = "failed"
-    report.longrepr = f"{report.nodeid} was skipped ({reason}); {ALLOWED_SKIPS.name} does not list it"
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport():
-    report = yield
-    forbid_skip(report)
-    return report
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_make_collect_report():
-    report = yield
-    forbid_skip(report)
+        return report
+    if not any(pattern.fullmatch(report.nodeid) for pattern in config.stash[SKIPS]):
+        reason = report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"{report.nodeid} was skipped ({reason}); {ALLOWED_SKIPS.name} does not list it"
     return report

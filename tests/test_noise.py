@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +15,9 @@ from hypothesis import strategies as st
 from edge_anp.noise import GOLDEN, ROUNDS, gaussian, noise, uniform
 
 ARGUMENTS = ("seed", "sample", "draw", "t", "layer", "n")
-PLACE = dict(zip(ARGUMENTS, (1, 2, 3, 4, 5, 6), strict=True))
+PLACE: dict[str, Any] = dict(zip(ARGUMENTS, (1, 2, 3, 4, 5, 6), strict=True))
 COUNT = 2**18
-GOLDEN_VECTOR = {
+GOLDEN_VECTOR: dict[tuple[int, ...], int] = {
     (0, 0, 0, 0, 0, 0): 1515613156,
     (1, 2, 3, 4, 5, 6): 3519182910,
     (2**32 - 1, 0, 0, 0, 0, 0): 2020156232,
@@ -38,7 +39,7 @@ def equation(*arguments: int) -> int:
     return x % 2**32
 
 
-def along(argument: str) -> dict[str, np.ndarray | int]:
+def along(argument: str) -> dict[str, Any]:
     """COUNT places that differ in one argument, by one."""
     return {**PLACE, argument: np.arange(COUNT)}
 
@@ -71,9 +72,8 @@ def test_numpy_and_torch_follow_the_equation(place: tuple[int, ...]) -> None:
 
 
 def test_numpy_and_torch_are_equal_where_arguments_broadcast() -> None:
-    arrays = dict(
-        PLACE, seed=np.uint32(4e9), t=np.arange(-3, 5)[:, None, None], sample=np.arange(4)[:, None], n=np.arange(9)
-    )
+    t, sample, n = np.arange(-3, 5)[:, None, None], np.arange(4)[:, None], np.arange(9)
+    arrays = {**PLACE, "seed": np.uint32(4e9), "t": t, "sample": sample, "n": n}
     tensors = {name: torch.as_tensor(a).long() if isinstance(a, np.ndarray) else a for name, a in arrays.items()}
     assert noise(**arrays).dtype == np.uint32
     assert noise(**arrays).shape == (8, 4, 9)

@@ -1,0 +1,176 @@
+"""Target: a machine that runs integer networks. This file is the seam between the library and `targets/`.
+
+Targets are found in the entry-point group `edge_anp.targets`, so somebody else's installs beside ours.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from edge_anp import artifact, integer
+from edge_anp.artifact import Artifact
+from edge_anp.errors import ToolMissing, Unsupported
+from edge_anp.integer import Arithmetic, IntegerNetwork, Trace
+from edge_anp.kinds import KINDS, find_kinds, kinds
+
+GROUP = "edge_anp.targets"
+
+
+@runtime_checkable
+class Session(Protocol):
+    """A network running on a machine; a context manager, because a machine may be a process or a board.
+
+    ran: what executes it, with its version.
+    """
+
+    @property
+    def ran(self) -> str: ...
+    def __enter__(self) -> Session: ...
+    def __exit__(self, *error: object) -> None: ...
+    def reset(self) -> None:
+        """Silence: every state and every delayed spike is zero."""
+        ...
+
+    def step(self, x: np.ndarray) -> Trace:
+        """Advance by one step: input [I] -> spikes and states [N], in the machine's own number types."""
+        ...
+
+    def run(self, raster: np.ndarray) -> Trace:
+        """Run from silence: raster [T, I] -> spikes and states [T, N]."""
+        ...
+
+
+@runtime_checkable
+class Target(Protocol):
+    """A machine.
+
+    arithmetics: what it computes exactly, the preferred one first.
+    runners: the ways it can be run; the `exact` ones equal the reference to the last bit, the others are reported.
+    supports: for each of KINDS, "" or the reason why not.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def arithmetics(self) -> tuple[Arithmetic, ...]: ...
+    @property
+    def runners(self) -> tuple[str, ...]: ...
+    @property
+    def exact(self) -> tuple[str, ...]: ...
+    @property
+    def supports(self) -> Mapping[str, str]: ...
+
+    def legalize(self, network: Any) -> tuple[Any, tuple[str, ...]]:
+        """A float network as this machine can run it, and what that loses. Raise Unsupported, all reasons at once."""
+        ...
+
+    def lower(self, net: IntegerNetwork, folder: Path, network: Any = None, golden: str = "") -> Artifact:
+        """Write the machine's own files for `net` into `folder`; `network` is the float network with numpy arrays.
+
+        Raise Unsupported, all reasons at once, before any file is written.
+        """
+        ...
+
+    def open(self, folder: Path, runner: str, limit_s: float = 600) -> Session:
+        """Start a runner on what `lower` wrote. limit_s: for one answer of a process or board outside this one.
+
+        Raise BadFile for files that are not what `lower` writes.
+        """
+        ...
+
+
+def available() -> tuple[str, ...]:
+    """The names of the installed targets."""
+    return tuple(sorted({entry.name for entry in entry_points(group=GROUP)}))
+
+
+def find(name: str) -> Target:
+    """The installed target of that name. Raise ValueError if there is none, ToolMissing if it cannot be imported."""
+    found = entry_points(group=GROUP, name=name)
+    if not found:
+        there = ", ".join(available()) or "one of an installed edge-anp (`pip install edge-anp`)"
+        raise ValueError(f"the target is {name!r}; it must be {there}")
+    (entry, *_) = found
+    try:
+        target = entry.load()
+    except Exception as error:  # a target may be anybody's, and fail in any way
+        raise ToolMissing(f"target {name}", _remedy(entry.module, error)) from error
+    if not isinstance(target, Target) or target.name != name:
+        raise ToolMissing(f"target {name}", f"{entry.value} is no Target of that name; see edge_anp/target.py")
+    return target
+
+
+def _remedy(module: str, error: Exception) -> str:
+    top = module.partition(".")[0]
+    spec = importlib.util.find_spec(top)
+    places = [] if spec is None else [p for p in (spec.origin, *(spec.submodule_search_locations or ())) if p]
+    if isinstance(error, ImportError | AttributeError) and places and not _holds(places[-1], module):
+        return (
+            f"{module} is not in {places[-1]}, which hides the installed package `{top}`: rename it, or run elsewhere"
+        )
+    return f"importing {module} fails ({type(error).__name__}: {error}); install what it needs"
+
+
+def _holds(place: str, module: str) -> bool:
+    path = Path(place).joinpath(*module.split(".")[1:])
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+def missing(target: Target, network: Any) -> list[str]:
+    """Every reason why `target` cannot run a Network or an IntegerNetwork; none, if it can."""
+    places: dict[str, list[str]] = {}
+    for kind, place in find_kinds(network):
+        places.setdefault(kind, []).append(place)
+    reasons = []
+    if isinstance(network, IntegerNetwork) and network.arithmetic not in target.arithmetics:
+        takes = " or ".join(a.name for a in target.arithmetics)
+        reasons.append(
+            f"its arithmetic is {network.arithmetic.name}; {target.name} computes {takes}: quantize it for that"
+        )
+    for kind, where in places.items():
+        reason = target.supports.get(kind, "the target does not say that it can")
+        if reason:
+            reasons.append(f"{', '.join(where)}: {kind}: {reason}")
+    return reasons
+
+
+def compile_to(
+    target: Target, net: IntegerNetwork, folder: Path, network: Any, rasters: Sequence[np.ndarray]
+) -> Artifact:
+    """Compile `net` for `target` into `folder`, with the reference's answers to `rasters` [T, I] as golden vectors.
+
+    network: the float network with numpy arrays, or None. Raise Unsupported, all reasons, before any file is written. The files
+    are made beside `folder` and moved into it, artifact.json last: a crash leaves the old artifact or none.
+    """
+    reasons = missing(target, net)
+    if reasons:
+        raise Unsupported(reasons, target.name)
+    golden = artifact.make_golden(net, rasters)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as place:
+        made = target.lower(net, Path(place), network, golden=artifact.digest(golden))
+        integer.save(net, Path(place) / "integer.npz")
+        artifact.write_golden(Path(place), golden)
+        if network is not None:
+            from edge_anp import network as floats
+
+            floats.save(network, Path(place) / "network.npz")
+        folder.mkdir(exist_ok=True)
+        for name in (artifact.NAME, "network.npz"):
+            (folder / name).unlink(missing_ok=True)
+        for path in Path(place).iterdir():
+            path.replace(folder / path.name)
+        made = replace(made, folder=folder)
+        artifact.write(made)
+    return made
+
+
+__all__ = ["KINDS", "Artifact", "Session", "Target", "available", "compile_to", "find", "kinds", "missing"]
