@@ -219,7 +219,8 @@ def _markdown(rows: list[Row], settings: dict[str, object]) -> str:
     lines = ["# Learning rules on handwritten digits", "", f"`edge-anp bench digits`: {_describe(settings)}.", ""]
     lines += ["| " + " | ".join(cells) + " |" for cells in (HEADINGS, ("---",) * len(HEADINGS), *map(_cells, rows))]
     notes = [
-        "Accuracy: share of the 360 test samples, mean and standard deviation over seeds; each seed, from the worst. One seed is uncertain by",
-        "0.015. Seconds: of one training on one thread. Label, score and reward are different signals: a reward is one right or wrong a trial.",
+        "Accuracy: share of the 360 test samples, mean and standard deviation over seeds; each seed, from the worst. One seed is",
+        "uncertain by 0.015. Seconds: of one training on one thread. Label, score and reward are different signals: a reward is one",
+        "right or wrong a trial.",
     ]
     return "\n".join([*lines, "", *notes, ""])

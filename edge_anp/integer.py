@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -245,18 +245,3 @@ def save(net: IntegerNetwork, path: str | Path) -> None:
 def load(path: str | Path) -> IntegerNetwork:
     """Read `integer.npz`; raise BadFile for anything else."""
     return storage.read(path, "integer", VERSION, CLASSES)
-
-
-__all__: list[Any] = [
-    *(
-        "MCU16",
-        "Arithmetic",
-        "IntegerConnection",
-        "IntegerLayer",
-        "IntegerNetwork",
-        "IntegerNeuron",
-        "Leak",
-        "LeakGrid",
-    ),
-    *("Register", "Trace", "load", "save"),
-]

@@ -137,10 +137,7 @@ def follow(path: tuple[Map, ...], x: Float[Tensor, "B I"]) -> Float[Tensor, "B N
 
 
 def run(
-    network: Network,
-    raster: Float[Tensor, "T B I"],
-    spike: Spike = heaviside,
-    reset_spike: Spike = heaviside,
+    network: Network, raster: Float[Tensor, "T B I"], spike: Spike = heaviside, reset_spike: Spike = heaviside
 ) -> Trace:
     """Run a network from silence over a raster.
 
@@ -169,8 +166,7 @@ def run(
         for i in block:
             done[i] = torch.stack(spikes[i])
     return Trace(
-        tuple(done[i] for i in range(len(layers))),
-        tuple({n: torch.stack(v) for n, v in s.items()} for s in states),
+        tuple(done[i] for i in range(len(layers))), tuple({n: torch.stack(v) for n, v in s.items()} for s in states)
     )
 
 

@@ -5,40 +5,39 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from edge_anp.snntorch_functions import Applied, At, Concat, Spikes, Stack, State, Sum, Unknown, Value
 from edge_anp.snntorch_neurons import never_resets
 from edge_anp.snntorch_steps import Recording
+from edge_anp.snntorch_values import Applied, At, Concat, Spikes, Stack, State, Sum, Unknown, Value
 
-IGNORED = frozenset(
-    (
-        "stack",
-        "cat",
-        "sum",
-        "mean",
-        "add",
-        "div",
-        "mul",
-        "argmax",
-        "max",
-        "softmax",
-        "log_softmax",
-        "add_",
-        "div_",
-        "mul_",
-    )
-    + (
-        "__setitem__",
-        "__getitem__",
-        "select",
-        "permute",
-        "transpose",
-        "squeeze",
-        "unsqueeze",
-        "view",
-        "reshape",
-        "flatten",
-    )
+_SUMS = (
+    "stack",
+    "cat",
+    "sum",
+    "mean",
+    "add",
+    "add_",
+    "div",
+    "div_",
+    "mul",
+    "mul_",
+    "argmax",
+    "max",
+    "softmax",
+    "log_softmax",
 )
+_VIEWS = (
+    "__setitem__",
+    "__getitem__",
+    "select",
+    "permute",
+    "transpose",
+    "squeeze",
+    "unsqueeze",
+    "view",
+    "reshape",
+    "flatten",
+)
+IGNORED = frozenset((*_SUMS, *_VIEWS))
 
 
 def refusals(recording: Recording) -> list[str]:

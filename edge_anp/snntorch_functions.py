@@ -7,120 +7,14 @@ counterpart is Unknown, with the sentence that refuses it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from edge_anp.snntorch_values import Applied, At, Concat, Constant, Norm, Parameter, Stack, Sum, Unknown, Value, timed
 from edge_anp.synapses import AvgPool2d, Conv1d, Conv2d, Dense, Map, MaxPool2d
-
-
-@dataclass(frozen=True)
-class Value:
-    """Where a tensor came from."""
-
-
-@dataclass(frozen=True)
-class Input(Value):
-    """What the module was given: a raster [T, B, *shape] (timed) or one step [B, *shape]."""
-
-    timed: bool
-
-
-@dataclass(frozen=True)
-class Argument(Value):
-    """A state that the module was given as an extra argument."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class Constant(Value):
-    zero: bool
-
-
-@dataclass(frozen=True, eq=False)
-class Parameter(Value):
-    """A parameter or buffer of the module."""
-
-    name: str
-    tensor: Tensor
-
-
-@dataclass(frozen=True)
-class Spikes(Value):
-    """What a neuron fired in its `call`-th step."""
-
-    neuron: str
-    call: int
-
-
-@dataclass(frozen=True)
-class State(Value):
-    neuron: str
-    call: int
-    name: str
-
-
-@dataclass(frozen=True)
-class At(Value):
-    """One step of a timed value."""
-
-    value: Value
-    step: int
-
-
-@dataclass(frozen=True, eq=False)
-class Stack(Value):
-    """Values side by side along a new time axis."""
-
-    values: tuple[Value, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Norm:
-    """A batch normalization in evaluation mode, per channel: y = weight (x - mean) / sqrt(variance + eps) + bias."""
-
-    in_shape: tuple[int, ...]
-    mean: Tensor
-    variance: Tensor
-    weight: Tensor | None
-    bias: Tensor | None
-    eps: float
-
-
-@dataclass(frozen=True, eq=False)
-class Applied(Value):
-    """A map applied to a value; `where` names the module, for messages."""
-
-    op: Map | Norm
-    value: Value
-    where: str
-
-
-@dataclass(frozen=True, eq=False)
-class Sum(Value):
-    values: tuple[Value, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Concat(Value):
-    """Values behind each other along the first axis after the batch; sizes in flat elements."""
-
-    values: tuple[Value, ...]
-    sizes: tuple[int, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Unknown(Value):
-    """What no Network can hold; `problem` refuses it, `function` is its name, `values` are what it was made of."""
-
-    problem: str
-    function: str = ""
-    values: tuple[Value, ...] = ()
-
 
 ALIASES = frozenset(
     ("detach", "detach_", "clone", "contiguous", "float", "to", "requires_grad_", "alias", "type_as", "cpu", "data")
@@ -141,17 +35,6 @@ SHARED = (
     "Linear, Conv1d, Conv2d, AvgPool2d, MaxPool2d, Flatten, Dropout, BatchNorm1d, BatchNorm2d, Identity,"
     " additions and concatenations"
 )
-
-
-def timed(value: Value) -> bool:
-    """Whether the tensor's first axis is time."""
-    if isinstance(value, Input):
-        return value.timed
-    if isinstance(value, Applied):
-        return timed(value.value)
-    if isinstance(value, Sum | Concat):
-        return any(timed(v) for v in value.values)
-    return isinstance(value, Stack)
 
 
 def outcome(
@@ -184,7 +67,7 @@ def outcome(
         yield tensor, result
 
 
-def _meaning(name: str, args: tuple, kwargs: dict, out: Tensor, value: Callable, where: str) -> Value | None:
+def _meaning(name: str, args: tuple[Any, ...], kwargs: dict, out: Tensor, value: Callable, where: str) -> Value | None:
     """The Value of `out`, None if the function has no counterpart; ValueError says why this use of it has none."""
     if name in SIGNATURES:
         named = dict(zip(SIGNATURES[name].split(), args, strict=False)) | kwargs
@@ -248,7 +131,7 @@ def _added(pair: tuple, out: Tensor, value: Callable) -> Value:
     return terms[0] if len(terms) == 1 else Sum(tuple(terms))
 
 
-def _concatenated(args: tuple, kwargs: dict, value: Callable) -> Value:
+def _concatenated(args: tuple[Any, ...], kwargs: dict, value: Callable) -> Value:
     tensors = args[0] if args else kwargs["tensors"]
     values, axis = tuple(value(t) for t in tensors), _axis(args, kwargs, 1, 0)
     lead = 2 if any(timed(v) for v in values) else 1
@@ -281,19 +164,19 @@ def _map(name: str, a: dict[str, Any], shape: tuple[int, ...], value: Callable) 
             f"{name} on {shape} per sample; it must be {axes + 1} axes, channels first, with a batch before"
         )
     if name.startswith("conv"):
-        if _many(a.get("dilation", 1), axes) != (1,) * axes:
+        if many(a.get("dilation", 1), axes) != (1,) * axes:
             raise ValueError(f"dilation is {a['dilation']}; it must be 1")
-        kernel, stride = tuple(a["weight"].shape[2:]), _many(a.get("stride", 1), axes)
+        kernel, stride = tuple(a["weight"].shape[2:]), many(a.get("stride", 1), axes)
         padding = _padding(a.get("padding", 0), kernel)
         kind = Conv1d if axes == 1 else Conv2d
         return kind(shape, kernel, stride, padding, a["weight"], a.get("bias"), a.get("groups", 1))
     if a.get("ceil_mode"):
         raise ValueError("ceil_mode is True; it must be False")
-    kernel = _many(a["kernel_size"], 2)
-    stride = _many(a.get("stride") or kernel, 2)
-    padding = _many(a.get("padding", 0), 2)
+    kernel = many(a["kernel_size"], 2)
+    stride = many(a.get("stride") or kernel, 2)
+    padding = many(a.get("padding", 0), 2)
     if name == "max_pool2d":
-        if _many(a.get("dilation", 1), 2) != (1, 1):
+        if many(a.get("dilation", 1), 2) != (1, 1):
             raise ValueError(f"dilation is {a['dilation']}; it must be 1")
         return MaxPool2d(shape, kernel, stride, padding)
     if a.get("divisor_override") is not None or not a.get("count_include_pad", True):
@@ -308,10 +191,10 @@ def _padding(padding: Any, kernel: tuple[int, ...]) -> tuple[int, ...]:
         if any(k % 2 == 0 for k in kernel):
             raise ValueError(f"padding 'same' of an even kernel {kernel} is lopsided; use an odd kernel or a number")
         return tuple(k // 2 for k in kernel)
-    return _many(padding, len(kernel))
+    return many(padding, len(kernel))
 
 
-def _many(size: Any, axes: int) -> tuple[int, ...]:
+def many(size: Any, axes: int) -> tuple[int, ...]:
     sizes = tuple(size) if isinstance(size, tuple | list | torch.Size) else (size,)
     return tuple(int(s) for s in (sizes * axes if len(sizes) == 1 else sizes))
 

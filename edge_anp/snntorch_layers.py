@@ -32,7 +32,11 @@ def build(recording: Recording, weights: Weights, decode: str | None, reasons: l
         if type(neuron) not in options.READ:
             continue
         reasons += options.shape_refusals(name, neuron, shapes[name])
-        for term in (*terms[name], *_own(i, neuron, shapes[name])):
+        try:
+            terms[name] = (*terms[name], *_own(i, neuron, shapes[name]))
+        except Refused as refused:
+            reasons.append(f"{name}: {refused}")
+        for term in terms[name]:
             try:
                 source = _source(term, names, neurons, shapes, shapes[name])
                 connections.append(weights.connection(term, source))
@@ -71,6 +75,15 @@ def _source(
     return Source(name, shapes[name], factor if graded else None)
 
 
+def _one_to_one(v: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """V as [] or [N]; a V of the layer's own shape is seen flat, in the same memory."""
+    if v.numel() == 1 or tuple(v.shape) == shape == (v.numel(),):
+        return v
+    if tuple(v.shape) != shape:
+        raise Refused(f"V has shape {tuple(v.shape)}; it must be one value or have the layer's shape {shape}")
+    return v.detach().view(-1).requires_grad_(v.requires_grad)
+
+
 def _own(i: int, neuron: nn.Module, shape: tuple[int, ...]) -> tuple[Term, ...]:
     """A recurrent neuron's own connection, one step late."""
     if not isinstance(neuron, RLeaky | RSynaptic):
@@ -81,5 +94,5 @@ def _own(i: int, neuron: nn.Module, shape: tuple[int, ...]) -> tuple[Term, ...]:
     elif isinstance(m, nn.Conv2d):
         op = Conv2d(shape, many(m.kernel_size, 2), many(m.stride, 2), many(m.padding, 2), m.weight, m.bias, m.groups)
     else:
-        op = Diagonal(m.V if m.V.ndim < 2 and m.V.numel() in (1, m.V.numel()) else m.V, shape)
+        op = Diagonal(_one_to_one(m.V, shape), shape)
     return (Term(i, 1, (Stage(op, True, "its own recurrence"),)),)

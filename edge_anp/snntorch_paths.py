@@ -9,9 +9,9 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from edge_anp.snntorch_functions import Norm
 from edge_anp.snntorch_terms import Piece, Refused, Stage, Term
-from edge_anp.synapses import AvgPool2d, Convolution, Dense, MaxPool2d, Window
+from edge_anp.snntorch_values import Norm
+from edge_anp.synapses import AvgPool2d, Convolution, Dense, Diagonal, MaxPool2d, Window
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ def route(term: Term) -> Route:
         elif isinstance(part.op, Norm):
             _check_norm(part, stages, norm, after)
             norm = part
-        elif isinstance(part.op, Dense | Convolution):
+        elif isinstance(part.op, Dense | Convolution | Diagonal):
             if stages and (after or norm or not (isinstance(part.op, Dense) and isinstance(stages[-1].op, Dense))):
                 raise Refused(
                     f"{stages[-1].where} and {part.where} follow each other with no neuron between; put a spiking neuron"

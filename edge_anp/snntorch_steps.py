@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from edge_anp.errors import Unsupported
-from edge_anp.snntorch_functions import Applied, Argument, At, Concat, Input, Spikes, Stack, State, Sum, Value
 from edge_anp.snntorch_trace import Recorder, untouched
+from edge_anp.snntorch_values import Applied, Argument, At, Concat, Input, Spikes, Stack, State, Sum, Value
 
 Style = Literal["raster", "step", "static", "states"]
 COUNTS = ("num_steps", "n_steps", "steps")  # how a forward asks for the number of steps

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from edge_anp.snntorch_functions import (
+from edge_anp.snntorch_steps import Recording
+from edge_anp.snntorch_values import (
     Applied,
     Argument,
     At,
@@ -24,7 +25,6 @@ from edge_anp.snntorch_functions import (
     Unknown,
     Value,
 )
-from edge_anp.snntorch_steps import Recording
 from edge_anp.synapses import Convolution, Map, MaxPool2d
 from edge_anp.topology import INPUT
 

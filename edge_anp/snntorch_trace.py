@@ -17,15 +17,8 @@ from snntorch import SpikingNeuron
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from edge_anp import snntorch_functions as functions
-from edge_anp.snntorch_functions import (
-    Argument,
-    Constant,
-    Parameter,
-    Spikes,
-    State,
-    Value,
-)
+from edge_anp.snntorch_functions import outcome
+from edge_anp.snntorch_values import Argument, Constant, Parameter, Spikes, State, Value
 
 STATES = ("spk", "syn", "mem")
 
@@ -76,7 +69,7 @@ class Recorder(TorchFunctionMode):
         out = func(*args, **(kwargs or {}))
         if not self._inside:
             where = next((w for w in reversed(self._where) if w), "forward")
-            for tensor, value in functions.outcome(func, args, kwargs or {}, out, self.value, where):
+            for tensor, value in outcome(func, args, kwargs or {}, out, self.value, where):
                 self.note(tensor, value)
         return out
 
@@ -91,7 +84,7 @@ class Recorder(TorchFunctionMode):
             handles.append(m.register_forward_hook(leave, with_kwargs=True))
         for neuron in self.neurons.values():
             if isinstance(neuron, SpikingNeuron):
-                neuron.fire = self._remember_fired(neuron.fire)
+                setattr(neuron, "fire", self._remember_fired(neuron.fire))  # noqa: B010
         try:
             with self:
                 yield self
@@ -168,9 +161,9 @@ def neurons(module: nn.Module) -> dict[str, nn.Module]:
     """The spiking neurons of snnTorch in a module, of any class, by their dotted names."""
     found: dict[str, nn.Module] = {}
     for name, m in module.named_modules():
-        if isinstance(m, SpikingNeuron) or type(m).__module__.startswith("snntorch._neurons"):
-            if not any(m in set(outer.modules()) for outer in found.values()):
-                found[name or type(m).__name__] = m
+        spiking = isinstance(m, SpikingNeuron) or type(m).__module__.startswith("snntorch._neurons")
+        if spiking and not any(m in set(outer.modules()) for outer in found.values()):
+            found[name or type(m).__name__] = m
     return found
 
 

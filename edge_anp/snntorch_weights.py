@@ -18,9 +18,9 @@ from torch import Tensor
 
 from edge_anp.errors import Unsupported
 from edge_anp.network import Connection
-from edge_anp.snntorch_functions import Norm
 from edge_anp.snntorch_paths import Route, carried, channels_of, route, scale_shift
-from edge_anp.snntorch_terms import Refused, Term
+from edge_anp.snntorch_terms import Refused, Stage, Term
+from edge_anp.snntorch_values import Norm
 from edge_anp.synapses import Convolution, Dense, Diagonal
 
 Part = tuple[int, int]  # first column (or input channel) and how many
@@ -77,8 +77,25 @@ class Weights:
             weight = torch.ones(()) if factor is None else factor.clone()
             shape = way.before[-1].out_shape if way.before else source.shape
             return Connection(term.source, (*way.before, Diagonal(weight, shape)), term.delay)
+        if isinstance(way.stages[0].op, Diagonal):
+            return Connection(term.source, (self._twin(way.stages[0], source, factor),), term.delay)
         synapse = self._synapse(way, source.name, factor)
         return Connection(term.source, (*way.before, synapse, *way.after), term.delay)
+
+    def _twin(self, stage: Stage, source: Source, factor: Tensor | None) -> Diagonal:
+        """One weight from each neuron to its twin, as one-to-one recurrence has it; nothing else stands on such a way."""
+        op = cast(Diagonal, stage.op)
+        self.used.add(id(op.weight))
+        if factor is None:
+            return op
+        value = op.weight.detach() * factor
+        grow = factor.expand_as(value)
+        if value.shape != op.weight.shape:
+            raise Refused(
+                f"{stage.where} has one V for spikes of different graded_spikes_factor; give V one value a neuron"
+            )
+        weight = self._folded(("twin", id(op.weight), source.name), op.weight, value, stage.where, None, grow, None)
+        return Diagonal(weight, op.in_shape)
 
     def _synapse(self, way: Route, source: str, factor: Tensor | None) -> Dense | Convolution:
         ops = [cast(Dense | Convolution, s.op) for s in way.stages]

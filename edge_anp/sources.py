@@ -107,18 +107,13 @@ def load_weights(module: nn.Module, path: Path) -> None:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            weights = load_file(path)
+            weights: Any = load_file(path)
         else:
             weights = torch.load(path, weights_only=True, map_location="cpu")
-        weights = weights.get("state_dict", weights)
+        weights = dict(weights.get("state_dict", weights))
     except Exception as error:  # torch and safetensors each raise a dozen kinds for a file that is not theirs
         raise BadFile(path, f"it cannot be read ({str(error).splitlines()[0][:160]})", should_be=should_be) from error
-    states = {
-        "mem",
-        "spk",
-        "syn",
-        "reset",
-    }  # hidden states that older snnTorch saved: they belong to a batch, not to a model
+    states = {"mem", "spk", "syn", "reset"}  # hidden states that older snnTorch saved: of a batch, not of a model
     weights = {k: v for k, v in weights.items() if k.rsplit(".", 1)[-1] not in states}
     try:
         missing, unexpected = module.load_state_dict(weights, strict=False)

@@ -33,7 +33,8 @@ def write(path: str | Path, kind: str, version: int, tree: Any) -> None:
     partial = path.with_name(path.name + ".partial")
     text = np.frombuffer(json.dumps(header).encode(), np.uint8)
     with partial.open("wb") as file:
-        np.savez_compressed(file, header=text, **{f"a{k}": a for k, a in enumerate(arrays)})
+        entries: dict[str, Any] = {"header": text} | {f"a{k}": a for k, a in enumerate(arrays)}
+        np.savez_compressed(file, **entries)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
@@ -116,7 +117,7 @@ def _encode(node: Any, arrays: list[np.ndarray]) -> Any:
     if isinstance(node, np.generic):
         return node.item()
     if hasattr(node, "__array__"):
-        array = node.detach().cpu().numpy() if hasattr(node, "detach") else np.asarray(node)
+        array = detach().cpu().numpy() if (detach := getattr(node, "detach", None)) else np.asarray(node)
         arrays.append(np.array(array, order="C"))
         return {"array": len(arrays) - 1}
     if node is None or isinstance(node, bool | int | float | str):

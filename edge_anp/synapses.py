@@ -28,6 +28,8 @@ class Map:
 
     weighted: ClassVar[bool] = False
     in_shape: tuple[int, ...]
+    weight: Array  # of a weighted map alone
+    bias: Array  # of a map with one
 
     @property
     def out_shape(self) -> tuple[int, ...]:

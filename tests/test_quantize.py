@@ -33,10 +33,7 @@ def recurrent(seed: int = 0, inputs: int = 12, hidden: int = 32, **lif) -> Netwo
 def convolutional() -> Network:
     g = torch.Generator().manual_seed(1)
     weight, bias = torch.randn(4, 1, 3, 3, generator=g), 0.1 * torch.randn(4, generator=g)
-    conv = (
-        Conv2d((1, 8, 8), (3, 3), (1, 1), (1, 1), weight, bias),
-        MaxPool2d((4, 8, 8), (2, 2), (2, 2), (0, 0)),
-    )
+    conv = (Conv2d((1, 8, 8), (3, 3), (1, 1), (1, 1), weight, bias), MaxPool2d((4, 8, 8), (2, 2), (2, 2), (0, 0)))
     dense = (AvgPool2d((4, 4, 4), (2, 2), (2, 2), (0, 0)), Dense(torch.randn(6, 16, generator=g)))
     return Network(
         (
@@ -128,10 +125,7 @@ def test_a_grid_of_powers_of_two_is_kept_to():
 def test_numbers_that_cannot_fit_are_out_of_range():
     wide = 40_000
     layer = Layer(
-        (1,),
-        (Connection(INPUT, (Dense(torch.ones(1, wide)),)),),
-        LIF(torch.tensor(0.5), torch.tensor(1.0)),
-        "wide",
+        (1,), (Connection(INPUT, (Dense(torch.ones(1, wide)),)),), LIF(torch.tensor(0.5), torch.tensor(1.0)), "wide"
     )
     network = Network((layer,), InputContract((wide,)))
     x = torch.zeros(2, 1, wide)

@@ -78,9 +78,20 @@ class FeedbackANP:
             raise ValueError(
                 f"{got}; they must be: sigma > 0, 0 < eta <= 1, probes and queries >= 1, 0 <= explore <= 1"
             )
-        switches = dict(signal=Signal(signal), look_back=look_back, feedback=feedback, readout_only=readout_only)
-        noise = dict(sigma=sigma, eta=eta, probes=probes, explore=explore, queries=queries)
-        for name, value in {**switches, "detach_reset": detach_reset, **noise}.items():
+        fields = (
+            "signal",
+            "look_back",
+            "feedback",
+            "readout_only",
+            "detach_reset",
+            "sigma",
+            "eta",
+            "probes",
+            "explore",
+            "queries",
+        )
+        values = (Signal(signal), look_back, feedback, readout_only, detach_reset, sigma, eta, probes, explore, queries)
+        for name, value in zip(fields, values, strict=True):
             object.__setattr__(self, name, value)
 
     def init(self, network: Network, seed: int) -> State:
