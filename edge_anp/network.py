@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from edge_anp import decode, neurons, storage, topology
 from edge_anp.neurons import LIF, CubaLIF, Neuron, Readout, Spike, heaviside
-from edge_anp.synapses import AvgPool2d, Conv1d, Conv2d, Convolution, Dense, Diagonal, Map, MaxPool2d, Window
+from edge_anp.synapses import Array, AvgPool2d, Conv1d, Conv2d, Convolution, Dense, Diagonal, Map, MaxPool2d, Window
 from edge_anp.topology import INPUT, InputContract
 
 VERSION = 1
@@ -56,7 +56,7 @@ class Network:
     layers: tuple[Layer, ...]
     input: InputContract
     decode: str = "count"
-    feedback: Mapping[str, Tensor] = field(default_factory=dict)
+    feedback: Mapping[str, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         decode.check(self.decode)

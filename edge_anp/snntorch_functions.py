@@ -93,7 +93,7 @@ def _meaning(name: str, args: tuple[Any, ...], kwargs: dict, out: Tensor, value:
     if name in ("cat", "concat", "concatenate"):
         return _concatenated(args, kwargs, value)
     if name == "stack" and _axis(args, kwargs, 1, 0) == 0:
-        return Stack(tuple(value(t) for t in args[0]))
+        return Stack(tuple(value(t) for t in _tensors(args[:1])))
     if name in ("mul", "div", "__mul__", "__rmul__", "__truediv__"):
         raise ValueError("multiplies on the way to a neuron; put the factor into the weights")
     return None

@@ -79,7 +79,8 @@ class Recorder(TorchFunctionMode):
         handles = []
         for name, m in self.module.named_modules():
             neuron = next((n for n, known in self.neurons.items() if known is m), None)
-            enter, leave = self._name_hooks(name) if neuron is None else self._neuron_hooks(neuron)
+            where = f"{name} ({type(m).__name__})" if name else ""
+            enter, leave = self._name_hooks(where) if neuron is None else self._neuron_hooks(neuron)
             handles.append(m.register_forward_pre_hook(enter, with_kwargs=True))
             handles.append(m.register_forward_hook(leave, with_kwargs=True))
         for neuron in self.neurons.values():
@@ -101,9 +102,9 @@ class Recorder(TorchFunctionMode):
 
         return remembered
 
-    def _name_hooks(self, name: str) -> tuple[Callable, Callable]:
+    def _name_hooks(self, where: str) -> tuple[Callable, Callable]:
         def enter(_module: nn.Module, _args: tuple, _kwargs: dict) -> None:
-            self._where.append(name)
+            self._where.append(where)
 
         def leave(_module: nn.Module, _args: tuple, _kwargs: dict, _out: Any) -> None:
             self._where.pop()
