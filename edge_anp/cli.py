@@ -189,7 +189,9 @@ def verify(
 @app.command(epilog="Example: edge-anp bench digits --seeds 3 --out docs/results")
 @reported
 def bench(
-    name: Annotated[str, typer.Argument(help="digits: the learning rules; conformance: every target; speed: simulate")],
+    name: Annotated[
+        str, typer.Argument(help="digits: the learning rules; conformance: simulate and onnx; speed: simulate")
+    ],
     seeds: Annotated[int, typer.Option(help="digits: how many")] = 3,
     jobs: Annotated[int, typer.Option(help="processes at once")] = 2,
     neuron_steps: Annotated[int, typer.Option(help="conformance: how many")] = 10_000_000,
@@ -200,7 +202,7 @@ def bench(
 
     if name not in benchmarks.BENCHMARKS:
         raise ValueError(f"the benchmark is {name!r}; it must be one of {', '.join(benchmarks.BENCHMARKS)}")
-    benchmarks.BENCHMARKS[name](out_folder, seeds, jobs, neuron_steps)
+    benchmarks.BENCHMARKS[name](benchmarks.Options(out_folder, seeds, jobs, neuron_steps))
 
 
 @app.command(epilog="Example: edge-anp demo --out runs/demo")
