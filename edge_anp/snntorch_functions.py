@@ -146,7 +146,7 @@ def _map(name: str, a: dict[str, Any], shape: tuple[int, ...], value: Callable) 
         if a.get("training") or a.get("running_mean") is None:
             raise ValueError("batch normalization by the statistics of the batch; use track_running_stats=True")
         running = a["running_mean"], a["running_var"]
-        return Norm(shape, *running, a.get("weight"), a.get("bias"), a.get("eps", 1e-5))
+        return Norm(shape, *running, a.get("weight"), a.get("bias"), float(a.get("eps", 1e-5)))
     for part in ("weight", "bias"):
         if a.get(part) is not None and not isinstance(value(a[part]), Parameter):
             raise ValueError(
