@@ -7,7 +7,6 @@ largest membrane.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import prod
 
 import pytest
 import snntorch as snn
@@ -17,11 +16,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from edge_anp import network
-from edge_anp.network import Connection, Layer, Network
-from edge_anp.neurons import LIF, Readout, per_neuron
+from edge_anp.neurons import Readout, per_neuron
 from edge_anp.snntorch_model import read
-from edge_anp.synapses import Dense, Diagonal
-from edge_anp.topology import INPUT, InputContract
 
 STEPS, BATCH = 200, 2
 CASES = [
@@ -219,7 +215,9 @@ def test_dyadic_networks_are_snntorch_to_the_last_bit(case, data):
     net = read(module, raster[:5]).network
     with torch.no_grad():
         trace = network.run(net, flat(raster))
-    for layer, spikes, states, theirs in zip(net.layers, trace.spikes, trace.states, watch(module, raster), strict=True):
+    for layer, spikes, states, theirs in zip(
+        net.layers, trace.spikes, trace.states, watch(module, raster), strict=True
+    ):
         assert torch.equal(states["mem"], torch.stack(theirs.kept))
         if not isinstance(layer.neuron, Readout):
             assert torch.equal(spikes, torch.stack(theirs.spikes))
