@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 
 from edge_anp import __version__
 from edge_anp.errors import EdgeAnpError
@@ -146,7 +147,7 @@ def compile_(
     weights: Weights = None,
     decode: Decode = None,
     data: Data = None,
-    samples: Annotated[int, typer.Option(help="training samples to calibrate with")] = 256,
+    samples: Annotated[int, typer.Option(min=1, help="training samples to calibrate with")] = 256,
     json_file: Json = None,
 ) -> None:
     """Quantize a network and compile it for a target; say what quantization cost."""
@@ -171,7 +172,9 @@ def verify(
     folder: Annotated[Path, typer.Argument(help="what `compile` wrote")],
     task: TaskName,
     runner: Annotated[str | None, typer.Option(help="only this runner; default: every exact one")] = None,
-    samples: Annotated[int | None, typer.Option(help="the first so many of the test split; default: all")] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="the first so many of the test split; default: all")
+    ] = None,
     data: Data = None,
     json_file: Json = None,
 ) -> None:
@@ -179,8 +182,10 @@ def verify(
     from edge_anp import report, tasks
     from edge_anp.verify import verify as verify_folder
 
-    rasters = [x for x, _ in zip(tasks.load(task, data).test.rasters, range(samples or 10**9), strict=False)]
-    result = verify_folder(folder, rasters, runner)
+    rasters = tasks.load(task, data).test.rasters[:samples]
+    with Progress(console=err, transient=True) as progress:
+        bar = progress.add_task("verifying", total=len(rasters))
+        result = verify_folder(folder, rasters, runner, lambda done, _: progress.update(bar, completed=done))
     out.print(report.verification_table(result))
     write_json(json_file, result.to_json())
     result.check()
