@@ -35,13 +35,13 @@ def build(recording: Recording, weights: Weights, decode: str | None, reasons: l
         try:
             terms[name] = (*terms[name], *_own(i, neuron, shapes[name]))
         except Refused as refused:
-            reasons.append(f"{name}: {refused}")
+            reasons += [f"{name}: {reason}" for reason in refused.args]
         for term in terms[name]:
             try:
                 source = _source(term, names, neurons, shapes, shapes[name])
                 connections.append(weights.connection(term, source))
             except Refused as refused:
-                reasons.append(f"{name}: {refused}")
+                reasons += [f"{name}: {reason}" for reason in refused.args]
         mute = i == len(names) - 1 and i not in heard and not isinstance(neuron, RLeaky | RSynaptic)
         readout = mute and options.never_resets(neuron) and decode in MEMBRANE
         layers.append(Layer(shapes[name], tuple(connections), options.translate(neuron, readout), name))
@@ -52,7 +52,7 @@ def _terms(recording: Recording, name: str, reasons: list[str]) -> tuple[Term, .
     try:
         return layer_terms(recording, name)
     except Refused as refused:
-        reasons.append(f"{name}: {refused}")
+        reasons += [f"{name}: {reason}" for reason in refused.args]
         return ()
 
 

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from edge_anp.errors import Unsupported
-from edge_anp.snntorch_trace import Recorder, untouched
-from edge_anp.snntorch_values import Applied, Argument, At, Concat, Input, Spikes, Stack, State, Sum, Value
+from edge_anp.snntorch_trace import Recorder, left, untouched
+from edge_anp.snntorch_values import Applied, Argument, At, Concat, Input, Stack, Sum, Value
 
 Style = Literal["raster", "step", "static", "states"]
 COUNTS = ("num_steps", "n_steps", "steps")  # how a forward asks for the number of steps
@@ -101,8 +101,7 @@ def _passed_on(trace: Recorder, states: dict[str, Tensor], result: Any, step: in
                 f"forward takes {name}, but it became no neuron's state; take x alone and keep other states inside the module"
             )
         neuron, state = trace.arguments[name]
-        wanted = (Spikes(neuron, step), State(neuron, step, state))
-        found = next((t for t in tensors(result) if trace.value(t) in wanted), None)
+        found = next((t for t in tensors(result) if trace.value(t) == left(neuron, step, state)), None)
         if found is None:
             raise Unsupported(f"forward takes {name} as {neuron}.{state} but does not return the new one; return it")
         new[name] = found

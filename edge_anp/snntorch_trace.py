@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from snntorch import SpikingNeuron
+from snntorch import RSynaptic, SpikingNeuron
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -139,7 +139,7 @@ class Recorder(TorchFunctionMode):
         if step == 0:
             if bool(tensor.any()):
                 self._complain(f"{name}: {state} does not start at zero; start every sample from silence")
-        elif value not in (Spikes(name, step - 1), State(name, step - 1, state)):
+        elif value != left(name, step - 1, state):
             self._complain(
                 f"{name}: {state} is not what the neuron left there one step before; pass its states on unchanged and call it"
                 " once a step (a forward that resets its states computes one step only: loop over the steps inside it, or use"
@@ -166,6 +166,11 @@ def state_names(module: nn.Module) -> tuple[str, ...]:
     return tuple(s for s in STATES if isinstance(getattr(module, s, None), Tensor))
 
 
+def left(neuron: str, call: int, state: str) -> Value:
+    """What a state is that a neuron left in a step."""
+    return Spikes(neuron, call) if state == "spk" else State(neuron, call, state)
+
+
 @contextmanager
 def untouched(module: nn.Module) -> Iterator[None]:
     """Evaluation mode, no gradients, silent neurons; afterwards the module is as it was, hidden states included."""
@@ -175,6 +180,8 @@ def untouched(module: nn.Module) -> Iterator[None]:
         for m in neurons(module).values():
             for state in state_names(m):
                 setattr(m, state, getattr(m, state).new_zeros(0))
+            if isinstance(m, RSynaptic):  # without reset delay it is refused, but would not even run: follow the rest
+                m.reset_delay = True
         with torch.no_grad():
             yield
     finally:
