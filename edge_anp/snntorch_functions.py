@@ -20,6 +20,7 @@ ALIASES = frozenset(
     ("detach", "detach_", "clone", "contiguous", "float", "to", "requires_grad_", "alias", "type_as", "cpu", "data")
 )
 RESHAPES = frozenset(("view", "reshape", "flatten", "squeeze", "unsqueeze", "view_as", "reshape_as", "unflatten"))
+SHAPED = frozenset(("zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full"))  # take a shape alone
 QUIET = frozenset(("linear", "conv1d", "conv2d", "max_pool2d", "avg_pool2d", "add", "cat"))  # followed from silence too
 ADDITIONS = frozenset(("add", "add_", "__add__", "__radd__", "__iadd__"))
 SIGNATURES = {
@@ -44,6 +45,8 @@ def outcome(
     name = func.__name__
     if name == "__get__":
         name = getattr(getattr(func, "__self__", None), "__name__", name)
+    if name in SHAPED:
+        return
     given = [t for t in _tensors((args, kwargs)) if not isinstance(value(t), Constant | Parameter)]
     if not given and (name not in QUIET or not any(value(t) == Constant(True) for t in _tensors((args, kwargs)))):
         return
