@@ -80,7 +80,7 @@ def _meaning(name: str, args: tuple[Any, ...], kwargs: dict, out: Tensor, value:
                 raise ValueError("dropout stays on in evaluation mode; pass training=self.training")
             return x
         shape = named["input"].shape[2 if timed(x) else 1 :]
-        return Applied(_map(name, named, tuple(shape), value), x, where)
+        return Applied(find_map(name, named, tuple(shape), value), x, where)
     first = args[0] if args and isinstance(args[0], Tensor) else None
     if first is not None and name in ALIASES:
         return value(first)
@@ -143,7 +143,7 @@ def _concatenated(args: tuple[Any, ...], kwargs: dict, value: Callable) -> Value
     return Concat(values, tuple(prod(t.shape[lead:]) for t in tensors))
 
 
-def _map(name: str, a: dict[str, Any], shape: tuple[int, ...], value: Callable) -> Map | Norm:
+def find_map(name: str, a: dict[str, Any], shape: tuple[int, ...], value: Callable) -> Map | Norm:
     """The map of `synapses` that a function is; ValueError where there is none."""
     if name == "batch_norm":
         if a.get("training") or a.get("running_mean") is None:

@@ -144,7 +144,7 @@ def pruned() -> nn.Module:
         (nn.Sequential(nn.Conv2d(3, 2, 1), nn.Flatten(), nn.BatchNorm1d(112)), "put it before flattening"),
         (upside_down(), r"turns a maximum around \(a weight below 0\)"),
         (nn.Sequential(nn.Conv2d(3, 2, 1), nn.AvgPool2d(2, padding=1), nn.BatchNorm2d(2)), "follows an average over padded zeros"),
-        (nn.Sequential(nn.Conv2d(3, 2, 1), nn.Conv2d(2, 2, 1)), r"part.0 \(Conv2d\) and part.1 \(Conv2d\) follow each other with no neuron"),
+        (nn.Sequential(nn.Conv2d(3, 2, 1), nn.Conv2d(2, 2, 1)), r"part.0 \(Conv2d\) and part.1 \(Conv2d\) follow each other"),
         (pruned(), r"part \(Conv2d\): the weight is computed in the forward pass; .*prune.remove"),
         (parametrizations.weight_norm(nn.Conv2d(3, 2, 1)), "the weight is computed in the forward pass"),
         (lambda s: s * 2, "forward: multiplies on the way to a neuron; put the factor into the weights"),

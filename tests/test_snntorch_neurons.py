@@ -5,6 +5,7 @@ import snntorch as snn
 import torch
 from snntorch import surrogate
 from torch import nn
+from torch.nn.utils import prune
 
 from edge_anp.errors import Unsupported
 from edge_anp.neurons import LIF, CubaLIF, Readout
@@ -110,7 +111,7 @@ def test_surrogates_that_fire_zero_or_one_are_read(name):
 
 def test_a_step_of_the_users_own_is_read():
     def hard(x):
-        return (x > 0).float() + x - x.detach()
+        return x - x.detach() + (x > 0).float()
 
     assert read_one(snn.Leaky(beta=0.9, spike_grad=hard, init_hidden=True)).network.layers
     assert read_one(snn.Leaky(beta=0.9, surrogate_disable=True, init_hidden=True)).network.layers
@@ -186,13 +187,39 @@ def test_convolutional_recurrence_is_read(kernel):
     assert own.path[0].out_shape == (2, 6, 6)
 
 
-def test_a_recurrence_of_another_kind_is_refused():
+def pruned() -> nn.Linear:
+    linear = nn.Linear(6, 6)
+    prune.l1_unstructured(linear, "weight", 0.3)
+    return linear
+
+
+@pytest.mark.parametrize(
+    ("recurrent", "reason"),
+    [
+        (
+            nn.Sequential(nn.Linear(6, 6), nn.Tanh()),
+            "its recurrence is a Sequential; use linear_features, conv2d_channels or V",
+        ),
+        (pruned(), "its own recurrence: the weight is computed in the forward pass; make it a parameter"),
+        (nn.Conv2d(2, 2, 3, padding=2, dilation=2), r"its own recurrence: dilation is \(2, 2\); it must be 1"),
+        (nn.Conv2d(2, 2, 3, padding=1, padding_mode="circular"), "its own recurrence: padding_mode is 'circular'"),
+    ],
+)
+def test_a_recurrence_of_another_kind_is_refused(recurrent, reason):
     cell = snn.RLeaky(beta=0.9, linear_features=6, init_hidden=True)
-    cell.recurrent = nn.Sequential(nn.Linear(6, 6), nn.Tanh())
-    with pytest.raises(
-        Unsupported, match="1: its recurrence is a Sequential; use linear_features, conv2d_channels or V"
+    cell.recurrent = recurrent
+    with pytest.raises(Unsupported, match=f"1: {reason}"):
+        read_one(cell, image=isinstance(recurrent, nn.Conv2d))
+
+
+def test_a_recurrence_put_in_by_hand_is_read():
+    for recurrent, image in (
+        (nn.Linear(6, 6, bias=False), False),
+        (nn.Conv2d(2, 2, 3, padding="same", groups=2), True),
     ):
-        read_one(cell)
+        cell = snn.RLeaky(beta=0.9, linear_features=6, init_hidden=True)
+        cell.recurrent = recurrent
+        assert read_one(cell, image).network.layers[0].connections[1].path[0].weight is recurrent.weight
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (2, 1, 1), (6,), (2, 6, 6), (1, 6, 6)])
