@@ -16,8 +16,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from edge_anp import network
-from edge_anp.neurons import Readout, per_neuron
+from edge_anp.network import Connection, Layer, Network
+from edge_anp.neurons import LIF, Readout, per_neuron
 from edge_anp.snntorch_model import read
+from edge_anp.synapses import Dense, Diagonal
+from edge_anp.topology import INPUT, InputContract
 
 STEPS, BATCH = 200, 2
 CASES = [
