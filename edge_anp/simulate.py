@@ -128,18 +128,18 @@ class _Stepper:
             u = self.current_leak(state["u"])
             u += drive
             new["u"] = drive = _fit(self.a.current, u)
-        r = None if vth is None or neuron.reset == "none" else v > vth
-        v1 = self.leak(np.where(r, 0, v) if r is not None and neuron.reset == "zero" and neuron.zero == "leak" else v)
+        if vth is None:
+            return np.zeros(v.shape, bool), {**new, "v": _fit(self.a.membrane, self.leak(v) + drive)}
+        r = v > vth
+        v1 = self.leak(np.where(r, 0, v) if neuron.reset == "zero" and neuron.zero == "leak" else v)
         v1 += drive
-        if r is not None and neuron.reset == "subtract":
+        if neuron.reset == "subtract":
             v1 -= r * vth
         v1 = _fit(self.a.membrane, v1)
-        if vth is None:
-            return np.zeros(v.shape, bool), {**new, "v": v1}
-        if r is not None and neuron.reset == "zero" and neuron.zero == "update":
+        if neuron.reset == "zero" and neuron.zero == "update":
             v1[r] = 0
         s = v1 > vth
-        if r is not None and not neuron.reset_delay:
+        if not neuron.reset_delay and neuron.reset != "none":
             extra = s.astype(v1.dtype) - r
             v1 = _fit(self.a.membrane, v1 - extra * (vth if neuron.reset == "subtract" else v1))
         return s, {**new, "v": v1}
