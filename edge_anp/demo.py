@@ -31,8 +31,8 @@ from edge_anp.verify import verify
 
 # rates: the best of `edge-anp bench digits` on validation data (docs/results/digits.md)
 RULES: dict[str, tuple[str, Rule, float]] = {
-    "readout": ("only the readout learns, labels", FeedbackANP(signal="label", readout_only=True), 8e-3),
-    "bptt": ("surrogate backpropagation, labels", BPTT(), 4e-3),
+    "readout": ("only the readout learns, labels", FeedbackANP(signal="label", readout_only=True), 32e-3),
+    "bptt": ("surrogate backpropagation, labels", BPTT(), 8e-3),
     "feedback_label": (
         "feedback ANP, labels, looks back on the trial",
         FeedbackANP(signal="label", look_back=None),
