@@ -1,5 +1,8 @@
 """read: a module goes in, a network comes out that holds its parameters, and the module is as it was."""
 
+# torch types a part of a module as Tensor | Module, and snnTorch a parameter as float: neither says what is there.
+# pyright: reportArgumentType=false, reportCallIssue=false
+
 import copy
 
 import pytest
