@@ -222,6 +222,7 @@ def test_numbers_that_are_none_are_refused_by_name(part, value):
         read(hidden(), RASTER * value)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_compiled_code_is_refused_before_it_runs():
     module = nn.Sequential(torch.jit.trace(nn.Linear(8, 6), RASTER[0]), snn.Leaky(beta=0.9, init_hidden=True))
     with pytest.raises(Unsupported, match="0: compiled code cannot be followed; give the module it was made from"):
