@@ -16,16 +16,35 @@ RUNTIME, HARNESS = ROOM / "runtime", ROOM / "harness"
 WARNINGS = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
 LIMIT_S = 120  # for one compiler run
 STACK = 2048
+HEAD = """/* The runtime of edge-anp, its parts joined into one file; edge_anp.h says how to call it. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define EA_GCC
+#pragma GCC optimize("no-tree-loop-distribute-patterns") /* else GCC makes calls of memset out of loops */
+#endif
+
+#include "edge_anp_table.h"
+"""
+SMALL = """#if defined(EA_GCC)
+#pragma GCC push_options
+#pragma GCC optimize("Os")
+#endif
+
+{}
+
+#if defined(EA_GCC)
+#pragma GCC pop_options
+#endif
+"""
 
 
 def amalgamate() -> str:
-    """The runtime as one file, edge_anp.c."""
-    parts = []
-    for name in ("check", "events", "dense", "diagonal", "windows", "neuron", "input", "step", "answer"):
-        lines = (RUNTIME / f"{name}.c").read_text().splitlines()
-        parts.append("\n".join(line for line in lines if not line.startswith('#include "edge_anp_table.h"')))
-    head = "/* The runtime of edge-anp, its parts joined into one file; edge_anp.h says how to call it. */\n"
-    return head + '#include "edge_anp_table.h"\n\n' + "\n".join(parts) + "\n"
+    """The runtime as one file, edge_anp.c: small code for what runs once a step or less, the compiler's choice for the kernels."""
+    parts = [HEAD]
+    for names, small in (("check input step score answer events", True), ("dense diagonal windows neuron", False)):
+        lines = [line for name in names.split() for line in (RUNTIME / f"{name}.c").read_text().splitlines()]
+        text = "\n".join(line for line in lines if line != '#include "edge_anp_table.h"')
+        parts.append(SMALL.format(text) if small else text)
+    return "\n".join(parts) + "\n"
 
 
 def require(program: str) -> str:

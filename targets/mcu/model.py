@@ -13,6 +13,7 @@ from targets.mcu.tables import Section, Table
 
 GOLDEN_STEPS, GOLDEN_SEED = 8, 1
 WIDTH = 124
+SCORES = {"count": "ea_score_spikes", "first_spike": "ea_score_spikes", "membrane_mean": "ea_score_membranes"}
 
 
 def golden(net: IntegerNetwork) -> tuple[np.ndarray, int]:
@@ -55,11 +56,12 @@ def source(table: Table, net: IntegerNetwork, prefix: str) -> str:
         "    {" + ",\n     ".join(map(_map, table.maps)) + "},",
         *(f"    {{ /* {s.name} */\n" + "\n".join(_rows(s)) + "\n    }," for s in table.sections),
     ]
-    dense, diagonal, conv, pool, lif, neuron, check = (
-        name if kind in table.kernels else "0"
+    dense, diagonal, conv, pool, lif, neuron, check, remember, score = (
+        name if kind in table.kernels and name else "0"
         for kind, name in {
             "dense": "ea_dense", "diagonal": "ea_diagonal", "conv": "ea_conv", "pool": "ea_pool",
             "lif": "ea_lif", "neuron": "ea_neuron", "check": "ea_check_windows",
+            "remember": "ea_remember", "score": SCORES.get(net.decode),
         }.items()
     )  # fmt: skip
     lines = [
@@ -76,7 +78,7 @@ def source(table: Table, net: IntegerNetwork, prefix: str) -> str:
         "",
         f"typedef char {prefix}_table_has_no_gaps[(sizeof {prefix}_table == {len(table.data)}u) ? 1 : -1];",
         "",
-        f"static const ea_kernels {prefix}_kernels = {{{{{dense}, {diagonal}, {conv}}}, {pool}, {lif}, {neuron}, {check}}};",
+        f"static const ea_kernels {prefix}_kernels = {{{{{dense}, {diagonal}, {conv}}}, {pool}, {lif}, {neuron}, {check}, {remember}, {score}}};",
         "",
         f"const ea_model {prefix} = {{&{prefix}_table, sizeof {prefix}_table, &{prefix}_kernels}};",
         "",
@@ -137,10 +139,10 @@ def header(table: Table, net: IntegerNetwork, prefix: str) -> str:
 
 
 def _layer(row: tuple[int, ...]) -> str:
-    """size, neuron, connections, first, bias, vth, vth_each, leak, current_leak, v, u, spikes, slots, rest."""
+    """size, neuron, connections, first, bias, vth, leak, current_leak, v, u, spikes, slots, rest."""
     n = [f"{x}u" for x in row]
-    leaks = [f"{{{', '.join(n[a : a + 3])}}}" for a in (7, 10)]
-    return "{" + ", ".join([*n[:7], *leaks, *n[13:]]) + "}"
+    leaks = [f"{{{', '.join(n[a : a + 2])}}}" for a in (6, 8)]
+    return "{" + ", ".join([*n[:6], *leaks, *n[10:]]) + "}"
 
 
 def _map(row: tuple[int, ...]) -> str:

@@ -21,11 +21,12 @@ from edge_anp.topology import INPUT
 
 MAGIC = 0x31504E41
 EVENTS, BLOCK = 64, 16  # as in edge_anp_table.h
-HEAD, LAYER, CONNECTION, MAP = 13 * 4, 18 * 4, 5 * 4, 14 * 2 + 3 * 4  # bytes of the records
+HEAD, LAYER, CONNECTION, MAP = 13 * 4, 15 * 4, 5 * 4, 14 * 2 + 3 * 4  # bytes of the records
 BLOCK_HEAD = 8  # bytes of ea_head
 MAPS: dict[type[Map], int] = {Dense: 0, Diagonal: 1, Convolution: 2, SumPool2d: 3, MaxPool2d: 4}
 RESETS = {"none": 0, "subtract": 1, "zero by leak": 2, "zero by update": 3}
 IMMEDIATE, CURRENT, READOUT = 4, 8, 16
+LEAK_BITS = 12
 LARGEST_SHIFT = 24  # |w x| 2^F < 2^24, so beyond this all sums are 0 and any shift is the same
 TYPES = {"uint32_t": "<u4", "int32_t": "<i4", "int16_t": "<i2", "int8_t": "i1"}
 
@@ -61,7 +62,7 @@ class Table:
 
     @property
     def body(self) -> bytes:
-        parts = [struct.pack("<18I", *row) for row in self.layers]
+        parts = [struct.pack("<15I", *row) for row in self.layers]
         parts += [struct.pack("<2Ii2I", *row) for row in self.connections]
         parts += [struct.pack("<14H3I", *row) for row in self.maps]
         return b"".join([*parts, *(s.data for s in self.sections)])
@@ -119,6 +120,7 @@ def write(net: IntegerNetwork) -> Table:
     delays = {i: max([c.delay for _, _, c in connections if c.source == i], default=0) for i in range(-1, len(net.layers))}
     pooled = any(c.source == INPUT and not path[0].weighted for (_, _, c), path in zip(connections, paths, strict=True))
     slots = delays[INPUT] + 1 if delays[INPUT] or pooled else 0
+    w.kernels |= {"score", "remember"} if slots else {"score"}
     history = w.state.take(slots * -(-net.input.size // 4), 4)
     scores = w.state.take(net.layers[-1].size, 4)
     layers, place = [], first_connection
@@ -154,25 +156,22 @@ def _layer(w: _Writer, i: int, layer: IntegerLayer, first: int, slots: int) -> t
     kind |= IMMEDIATE * (not n.reset_delay and n.reset != "none") | CURRENT * (n.current_leak is not None)
     kind = READOUT | kind & CURRENT if n.vth is None else kind
     bias = w.array(f"bias{i}", "int32_t", layer.bias) if layer.bias.any() else 0
-    vth, vth_each = (0, 0) if n.vth is None else _shared(w, f"vth{i}", n.vth)
+    vth = 0 if n.vth is None else w.array(f"vth{i}", "int16_t", n.vth)
     leak = _leak(w, f"keep{i}", n.leak)
-    current = (0, 0, 0) if n.current_leak is None else _leak(w, f"current_keep{i}", n.current_leak)
+    current = (0, 0) if n.current_leak is None else _leak(w, f"current_keep{i}", n.current_leak)
     w.kernels.add("lif" if kind == RESETS["subtract"] and not leak[1] else "neuron")
     v = w.state.take(layer.size, 2)
     u = w.state.take(layer.size, 2) if n.current_leak is not None else 0
     spikes = w.state.take(-(-layer.size // 32) * slots, 4)
     rest = w.state.take(1, 4)
-    return (layer.size, kind, len(layer.connections), first, bias, vth, vth_each, *leak, *current, v, u, spikes, slots, rest)
+    return (layer.size, kind, len(layer.connections), first, bias, vth, *leak, *current, v, u, spikes, slots, rest)
 
 
-def _shared(w: _Writer, name: str, values: np.ndarray) -> tuple[int, int]:
-    """(place, 1) of one value a neuron, or (place, 0) of one for all where all are equal."""
-    each = int(np.ptp(values) > 0)
-    return w.array(name, "int16_t", values if each else np.ravel(values)[:1]), each
-
-
-def _leak(w: _Writer, name: str, leak: Leak) -> tuple[int, int, int]:
-    return (*_shared(w, name, leak.keep), leak.bits)
+def _leak(w: _Writer, name: str, leak: Leak) -> tuple[int, int]:
+    """(place, 1) of one a neuron, or (place, 0) of one for all where all are equal; a keep of 8 bits in 12."""
+    keep = np.asarray(leak.keep, np.int64) << (LEAK_BITS - leak.bits)
+    each = int(np.ptp(keep) > 0)
+    return w.array(name, "int16_t", keep if each else np.ravel(keep)[:1]), each
 
 
 def _path(w: _Writer, name: str, path: Sequence[Map], shift: int) -> None:

@@ -138,7 +138,7 @@ static int32_t check_connection(const ea_model *m, const ea_table *t, const ea_c
 
 static uint32_t good_leak(const ea_table *t, const ea_leak *leak, uint32_t size)
 {
-    return (leak->each <= 1u && leak->bits >= 1u && leak->bits <= 12u && in_table(t, leak->keep, (leak->each != 0u) ? size : 1u, 2) != 0u) ? 1u : 0u;
+    return (leak->each <= 1u && in_table(t, leak->keep, (leak->each != 0u) ? size : 1u, 2) != 0u) ? 1u : 0u;
 }
 
 static int32_t check_layer(const ea_model *m, const ea_table *t, uint32_t reader)
@@ -147,14 +147,14 @@ static int32_t check_layer(const ea_model *m, const ea_table *t, uint32_t reader
     const ea_connection *c = (const ea_connection *)(const void *)((const uint8_t *)t + l->first);
     const uint32_t words = (l->size + 31u) / 32u;
     uint32_t k;
-    if (l->size == 0u || l->size > 65535u || l->neuron > 31u || l->slots == 0u || l->slots > 65535u || l->vth_each > 1u ||
+    if (l->size == 0u || l->size > 65535u || l->neuron > 31u || l->slots == 0u || l->slots > 65535u ||
         l->connections == 0u || records(t, l->first, l->connections, sizeof(ea_connection)) == 0u ||
         good_leak(t, &l->leak, l->size) == 0u || in_state(t, l->v, l->size, 2) == 0u || in_state(t, l->rest, 1, 4) == 0u ||
         l->slots >= LARGEST / words || in_state(t, l->spikes, words * l->slots, 4) == 0u || in_state(t, t->drive, blocks(l->size), 4) == 0u ||
         (l->bias != 0u && in_table(t, l->bias, l->size, 4) == 0u)) {
         return EA_BAD_TABLE;
     }
-    if ((l->neuron & EA_READOUT) == 0u && in_table(t, l->vth, (l->vth_each != 0u) ? l->size : 1u, 2) == 0u) {
+    if ((l->neuron & EA_READOUT) == 0u && in_table(t, l->vth, l->size, 2) == 0u) {
         return EA_BAD_TABLE;
     }
     if ((l->neuron & EA_CURRENT) != 0u && (in_state(t, l->u, l->size, 2) == 0u || good_leak(t, &l->current_leak, l->size) == 0u)) {
@@ -199,6 +199,9 @@ static int32_t check_table(const ea_model *m, const ea_table *t)
         t->decode >= EA_DECODES || t->slots > 65535u || records(t, t->first, t->layers, sizeof(ea_layer)) == 0u ||
         (t->slots != 0u && in_state(t, t->history, (t->inputs + 3u) / 4u * t->slots, 4) == 0u)) {
         return EA_BAD_TABLE;
+    }
+    if ((t->slots != 0u && m->kernels->remember == NULL) || (t->decode != EA_MEMBRANE_LAST && m->kernels->score == NULL)) {
+        return EA_NO_KERNEL;
     }
     for (k = 0; k < t->layers; k++) {
         const int32_t error = check_layer(m, t, k);

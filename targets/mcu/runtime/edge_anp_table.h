@@ -10,6 +10,12 @@
 
 #include "edge_anp.h"
 
+#if defined(__GNUC__)
+#define EA_INLINE static inline __attribute__((always_inline))
+#else
+#define EA_INLINE static inline
+#endif
+
 #define EA_MAGIC 0x31504E41u     /* "ANP1" */
 #define EA_INPUT 0xFFFFFFFFu     /* a connection's source: the input of the network */
 #define EA_EVENTS 64u            /* events that a kernel takes at once */
@@ -33,16 +39,16 @@ typedef struct {
     uint32_t decode, scores, drive, state_bytes;
 } ea_table;
 
-/* keep / 2^bits; one per neuron (each = 1) or one for all (each = 0). */
+/* keep / 2^12; one per neuron (each = 1) or one for all (each = 0). */
 typedef struct {
-    uint32_t keep, each, bits;
+    uint32_t keep, each;
 } ea_leak;
 
 typedef struct {
     uint32_t size, neuron;
     uint32_t connections, first; /* first: place of the ea_connection records */
     uint32_t bias;               /* int32 each; 0: none */
-    uint32_t vth, vth_each;
+    uint32_t vth;                /* int16 each, but for a readout */
     ea_leak leak, current_leak;
     uint32_t v, u;               /* in the block: int16 each */
     uint32_t spikes, slots;      /* in the block: bitmaps of this step, of the one before, ... */
@@ -69,11 +75,13 @@ typedef struct {
     uint32_t ready, steps;
 } ea_head;
 
-/* What a connection reads in a step: one of three, the others null. size: of the source; count: events in the list. */
+typedef struct ea_form ea_form;
+typedef struct ea_events ea_events;
+
+/* What a connection reads in a step, in one of three forms. size: of the source; count: events in a list. */
 typedef struct {
-    const uint32_t *bits;
-    const int8_t *bytes;
-    const uint16_t *list;
+    const ea_form *form;
+    const void *at; /* uint32_t words of bits, int8_t numbers, or a list of uint16_t */
     uint32_t size, count;
 } ea_source;
 
@@ -83,31 +91,50 @@ typedef struct {
     int32_t shift;
 } ea_target;
 
-/* Events, EA_EVENTS at most: the source's index times a stride, and its number; values is null where all are 1. */
-typedef struct {
+/* Events, EA_EVENTS at most: the source's index times a stride, and, where the form has numbers, its number. */
+struct ea_events {
     uint32_t at[EA_EVENTS];
     int8_t values[EA_EVENTS];
     uint32_t next; /* where the search goes on: a word of bits, or an index */
     uint32_t left; /* bits of the word before `next` that are not yet taken */
-} ea_events;
+};
 
+/* A form: the next events (0: none are left; begin with next = left = 0), whether there are any, and how rows of them add up.
+ * One that is not referred to is left out by the linker.
+ */
+struct ea_form {
+    uint32_t (*gather)(const ea_source *source, uint32_t stride, ea_events *events);
+    uint32_t (*active)(const ea_source *source);
+    void (*add)(const uint32_t *weights, uint32_t words, const ea_events *events, uint32_t n, ea_target target);
+    uint32_t numbers; /* 0: every event counts 1, and `values` holds nothing */
+};
+extern const ea_form ea_bits, ea_list, ea_bytes;
+
+/* Null for what a network does not need: then the linker leaves it out. */
 struct ea_kernels {
     void (*synapse[EA_CONV + 1])(const ea_map *map, const void *weights, const ea_source *source, ea_target target);
-    void (*pool)(const ea_map *map, const ea_source *source, const int32_t *sums, void *out);
+    int32_t *(*pool)(const ea_map *map, ea_source *source, const int32_t *sums, uint8_t *out);
     uint32_t (*lif)(const ea_layer *layer, const uint8_t *table, uint8_t *state, const int32_t *drive);
     uint32_t (*neuron)(const ea_layer *layer, const uint8_t *table, uint8_t *state, const int32_t *drive);
     int32_t (*check)(const ea_map *map); /* of windows: convolutions and pools */
+    void (*remember)(const ea_table *t, uint8_t *state, ea_source *input);
+    void (*score)(const ea_table *t, uint8_t *state, const ea_layer *layer); /* null: the answer needs none */
 };
 
 /* The kernels, and what they share. */
 extern void ea_dense(const ea_map *map, const void *weights, const ea_source *source, ea_target target);
 extern void ea_diagonal(const ea_map *map, const void *weights, const ea_source *source, ea_target target);
 extern void ea_conv(const ea_map *map, const void *weights, const ea_source *source, ea_target target);
-extern void ea_pool(const ea_map *map, const ea_source *source, const int32_t *sums, void *out);
+extern int32_t *ea_pool(const ea_map *map, ea_source *source, const int32_t *sums, uint8_t *out);
 extern int32_t ea_check_windows(const ea_map *map);
 extern uint32_t ea_lif(const ea_layer *layer, const uint8_t *table, uint8_t *state, const int32_t *drive);
 extern uint32_t ea_neuron(const ea_layer *layer, const uint8_t *table, uint8_t *state, const int32_t *drive);
-extern uint32_t ea_gather(const ea_source *source, uint32_t stride, ea_events *events);
+extern void ea_remember(const ea_table *t, uint8_t *state, ea_source *input);
+extern void ea_score_spikes(const ea_table *t, uint8_t *state, const ea_layer *layer);
+extern void ea_score_membranes(const ea_table *t, uint8_t *state, const ea_layer *layer);
+extern void ea_score(const ea_table *t, uint8_t *state, const ea_layer *layer);
+extern void ea_rows(const uint32_t *weights, uint32_t words, const ea_events *events, uint32_t n, ea_target target);
+extern void ea_products(const uint32_t *weights, uint32_t words, const ea_events *events, uint32_t n, ea_target target);
 extern void ea_advance(const ea_model *model, uint8_t *state, const ea_source *input);
 extern void ea_age(uint32_t *ring, uint32_t words, uint32_t slots);
 extern uint32_t ea_crc(uint32_t crc, const void *data, uint32_t bytes);
@@ -118,7 +145,7 @@ extern int32_t ea_open(const ea_model *model, const void *state, const ea_table 
  */
 typedef char ea_arithmetic_shift[((-3 >> 1) == -2) ? 1 : -1];
 
-static inline int32_t ea_shift(int32_t a, int32_t shift)
+EA_INLINE int32_t ea_shift(int32_t a, int32_t shift)
 {
     if (shift >= 0) {
         return (int32_t)((uint32_t)a << shift);
@@ -127,17 +154,29 @@ static inline int32_t ea_shift(int32_t a, int32_t shift)
 }
 
 /* A place of the block as words or as sums. */
-static inline uint32_t *ea_words(uint8_t *state, uint32_t place)
+EA_INLINE uint32_t *ea_words(uint8_t *state, uint32_t place)
 {
     return (uint32_t *)(void *)&state[place];
 }
 
-static inline int32_t *ea_sums(uint8_t *state, uint32_t place)
+EA_INLINE int32_t *ea_sums(uint8_t *state, uint32_t place)
 {
     return (int32_t *)(void *)&state[place];
 }
 
-static inline int32_t ea_add(int32_t a, int32_t b)
+/* The index of the lowest bit of v, v != 0: by an instruction, or by the perfect hash of a de Bruijn sequence. */
+EA_INLINE uint32_t ea_lowest(uint32_t v)
+{
+#if defined(__ARM_FEATURE_CLZ)
+    return (uint32_t)__builtin_ctz(v);
+#else
+    static const uint8_t place[32] = {0,  1,  28, 2,  29, 14, 24, 3, 30, 22, 20, 15, 25, 17, 4,  8,
+                                      31, 27, 13, 23, 21, 19, 16, 7, 26, 12, 18, 6,  11, 5,  10, 9};
+    return place[((v & (~v + 1u)) * 0x077CB531u) >> 27];
+#endif
+}
+
+EA_INLINE int32_t ea_add(int32_t a, int32_t b)
 {
     return (int32_t)((uint32_t)a + (uint32_t)b);
 }

@@ -2,44 +2,22 @@
 #include "edge_anp_table.h"
 
 /* What a connection reads in this step. */
-static ea_source source_of(const ea_table *t, uint8_t *state, const ea_connection *c, const ea_source *input)
+static void source_of(const ea_table *t, uint8_t *state, const ea_connection *c, const ea_source *input, ea_source *source)
 {
-    ea_source source = *input;
+    source->form = input->form;
+    source->at = input->at;
+    source->size = input->size;
+    source->count = input->count;
     if (c->source != EA_INPUT) {
         const ea_layer *from = (const ea_layer *)(const void *)((const uint8_t *)t + t->first) + c->source;
-        source.bits = ea_words(state, from->spikes) + c->delay * ((from->size + 31u) / 32u);
-        source.bytes = NULL;
-        source.list = NULL;
-        source.size = from->size;
+        source->form = &ea_bits;
+        source->at = ea_words(state, from->spikes) + c->delay * ((from->size + 31u) / 32u);
+        source->size = from->size;
     } else if (t->slots != 0u) {
-        source.bytes = (const int8_t *)&state[t->history + c->delay * (((t->inputs + 3u) / 4u) * 4u)];
+        source->at = &state[t->history + c->delay * ((t->inputs + 3u) / 4u * 4u)];
     } else {
         /* the caller's own memory */
     }
-    return source;
-}
-
-/* Whether a source sent anything at all. */
-static uint32_t active(const ea_source *source)
-{
-    uint32_t found = 0, i;
-    if (source->bits != NULL) {
-        const uint32_t whole = source->size / 32u, rest = source->size & 31u;
-        for (i = 0; i < whole && found == 0u; i++) {
-            found = source->bits[i];
-        }
-        if (rest != 0u) {
-            found |= source->bits[whole] & ((1u << rest) - 1u);
-        }
-        return found;
-    }
-    if (source->list != NULL) {
-        return source->count;
-    }
-    for (i = 0; i < source->size && found == 0u; i++) {
-        found = (uint8_t)source->bytes[i];
-    }
-    return found;
 }
 
 /* drive = bias. The drive has room for whole blocks, so four at a time do not leave it. */
@@ -66,7 +44,7 @@ static inline uint32_t out_size(const ea_map *map)
 }
 
 /* drive += shift(w x, F), through the pools before and after the synapse. */
-static void connect(const ea_model *m, uint8_t *state, const ea_connection *c, ea_source x, int32_t *drive)
+static void connect(const ea_model *m, uint8_t *state, const ea_connection *c, ea_source *x, int32_t *drive)
 {
     const uint8_t *table = (const uint8_t *)m->table;
     const ea_map *map = (const ea_map *)(const void *)&table[c->first];
@@ -84,17 +62,9 @@ static void connect(const ea_model *m, uint8_t *state, const ea_connection *c, e
                 target.shift = 0;
                 fill(sums, NULL, size);
             }
-            m->kernels->synapse[map->kind](map, &table[map->weights], &x, target);
+            m->kernels->synapse[map->kind](map, &table[map->weights], x, target);
         } else {
-            m->kernels->pool(map, &x, sums, &state[map->out]);
-            if (sums != NULL) {
-                sums = ea_sums(state, map->out);
-            } else {
-                x.bits = NULL;
-                x.list = NULL;
-                x.bytes = (const int8_t *)&state[map->out];
-                x.size = size;
-            }
+            sums = m->kernels->pool(map, x, sums, &state[map->out]);
         }
     }
     if (sums != NULL) {
@@ -117,15 +87,16 @@ static void step_layer(const ea_model *m, uint8_t *state, const ea_layer *layer,
     uint32_t *rest = ea_words(state, layer->rest);
     uint32_t k, changed, busy = 0;
     for (k = 0; k < layer->connections; k++) {
-        const ea_source source = source_of(t, state, &c[k], input);
-        if (active(&source) == 0u) {
+        ea_source source;
+        source_of(t, state, &c[k], input, &source);
+        if (source.form->active(&source) == 0u) {
             continue;
         }
         if (busy == 0u) {
             busy = 1;
             fill(drive, bias, layer->size);
         }
-        connect(m, state, &c[k], source, drive);
+        connect(m, state, &c[k], &source, drive);
     }
     if (busy == 0u) {
         if (*rest == 1u) {
@@ -141,36 +112,11 @@ static void step_layer(const ea_model *m, uint8_t *state, const ea_layer *layer,
     *rest = (busy == 0u && changed == 0u) ? 1u : 0u;
 }
 
-/* The score of each neuron of the last layer, as edge_anp/decode.py has it: |v| 65535 <= 2^31 - 2^15. */
-static void score(const ea_table *t, uint8_t *state, const ea_layer *layer)
-{
-    ea_head *head = (ea_head *)(void *)state;
-    const uint32_t *spikes = ea_words(state, layer->spikes);
-    const int16_t *v = (const int16_t *)(const void *)&state[layer->v];
-    int32_t *scores = ea_sums(state, t->scores);
-    uint32_t n;
-    if (t->decode == EA_MEMBRANE_LAST || head->steps >= EA_COUNTED) {
-        return;
-    }
-    head->steps++;
-    for (n = 0; n < layer->size; n++) {
-        const int32_t spike = (int32_t)((spikes[n / 32u] >> (n & 31u)) & 1u);
-        if (t->decode == EA_COUNT) {
-            scores[n] = ea_add(scores[n], spike);
-        } else if (t->decode == EA_MEMBRANE_MEAN) {
-            scores[n] = ea_add(scores[n], v[n]);
-        } else if (spike == 1 || scores[n] != 0) {
-            scores[n] = ea_add(scores[n], 1);
-        } else {
-            /* no spike yet */
-        }
-    }
-}
-
 void ea_advance(const ea_model *m, uint8_t *state, const ea_source *input)
 {
     const ea_table *t = (const ea_table *)m->table;
     const ea_layer *layer = (const ea_layer *)(const void *)((const uint8_t *)m->table + t->first);
+    ea_head *head = (ea_head *)(void *)state;
     uint32_t k;
     for (k = 0; k < t->layers; k++) {
         ea_age(ea_words(state, layer[k].spikes), (layer[k].size + 31u) / 32u, layer[k].slots);
@@ -178,5 +124,8 @@ void ea_advance(const ea_model *m, uint8_t *state, const ea_source *input)
     for (k = 0; k < t->layers; k++) {
         step_layer(m, state, &layer[k], input);
     }
-    score(t, state, &layer[t->layers - 1u]);
+    if (m->kernels->score != NULL && head->steps < EA_COUNTED) {
+        head->steps++;
+        m->kernels->score(t, state, &layer[t->layers - 1u]);
+    }
 }

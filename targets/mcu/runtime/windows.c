@@ -47,11 +47,11 @@ void ea_conv(const ea_map *map, const void *weights, const ea_source *source, ea
     uint32_t n, k;
     events.next = 0;
     events.left = 0;
-    while ((n = ea_gather(source, 1, &events)) != 0u) {
+    while ((n = source->form->gather(source, 1, &events)) != 0u) {
         for (k = 0; k < n; k++) {
             const uint32_t c = events.at[k] / area, rest = events.at[k] % area;
             const uint32_t y = rest / width + map->padding[0], x = rest % width + map->padding[1];
-            const int32_t value = ea_shift((source->bytes == NULL) ? 1 : events.values[k], target.shift);
+            const int32_t value = ea_shift((source->form->numbers != 0u) ? events.values[k] : 1, target.shift);
             int32_t *base = &target.out[(c / share) * many * out_area];
             uint32_t oy, ox, m;
             for (oy = first_window(y, map->kernel[0], map->stride[0]); oy * map->stride[0] <= y && oy < map->out_shape[1]; oy++) {
@@ -74,14 +74,16 @@ static inline int32_t value_at(const ea_source *source, const int32_t *sums, uin
     if (sums != NULL) {
         return sums[i];
     }
-    if (source->bits != NULL) {
-        return (int32_t)((source->bits[i / 32u] >> (i & 31u)) & 1u);
+    if (source->form == &ea_bits) {
+        return (int32_t)((((const uint32_t *)source->at)[i / 32u] >> (i & 31u)) & 1u);
     }
-    return source->bytes[i];
+    return ((const int8_t *)source->at)[i];
 }
 
-/* The sum or the largest of each window, padding left out: of `sums` into int32, or, where that is null, of a source into int8. */
-void ea_pool(const ea_map *map, const ea_source *source, const int32_t *sums, void *out)
+/* The sum or the largest of each window, padding left out: of `sums` into int32, which are returned, or, where `sums` is null, of a
+ * source into int8, which become the source.
+ */
+int32_t *ea_pool(const ea_map *map, ea_source *source, const int32_t *sums, uint8_t *out)
 {
     const uint32_t largest = (map->kind == EA_MAX_POOL) ? 1u : 0u;
     uint32_t c, oy, ox, y, x, o = 0;
@@ -106,11 +108,18 @@ void ea_pool(const ea_map *map, const ea_source *source, const int32_t *sums, vo
                     }
                 }
                 if (sums != NULL) {
-                    ((int32_t *)out)[o++] = found;
+                    ((int32_t *)(void *)out)[o++] = found;
                 } else {
                     ((int8_t *)out)[o++] = (int8_t)found;
                 }
             }
         }
     }
+    if (sums != NULL) {
+        return (int32_t *)(void *)out;
+    }
+    source->form = &ea_bytes;
+    source->at = out;
+    source->size = o;
+    return NULL;
 }
