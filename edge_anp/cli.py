@@ -156,7 +156,9 @@ def compile_(
     decode: Decode = None,
     data: Data = None,
     samples: Annotated[int, typer.Option(help="training samples to calibrate with")] = 256,
-    option: Annotated[list[str] | None, typer.Option(help="of the target, NAME=VALUE; mcu: prefix=NAME of what C defines")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="of the target, NAME=VALUE; mcu: prefix=NAME of what C defines")
+    ] = None,
     json_file: Json = None,
 ) -> None:
     """Quantize a network and compile it for a target; say what quantization cost."""
@@ -168,7 +170,9 @@ def compile_(
     raster, _ = found.train.batch(np.arange(min(4, len(found.train))))
     opened = sources.open_model(model, weights, found.input.shape, raster, decode)
     with out.status("quantizing and compiling"):
-        done = compilation.compile_network(opened.network, target, out_folder, found.train, samples, parse_options(option))
+        done = compilation.compile_network(
+            opened.network, target, out_folder, found.train, samples, parse_options(option)
+        )
     if done.loss is not None:
         out.print(report.loss_table(done.network, done.loss))
     out.print(report.file_table(out_folder))
@@ -180,7 +184,9 @@ def compile_(
 def verify(
     folder: Annotated[Path, typer.Argument(help="what `compile` wrote")],
     task: TaskName,
-    runner: Annotated[str | None, typer.Option(help="only this runner, e.g. qemu:m4; default: those that need nothing more")] = None,
+    runner: Annotated[
+        str | None, typer.Option(help="only this runner, e.g. qemu:m4; default: those that need nothing more")
+    ] = None,
     samples: Annotated[int | None, typer.Option(help="the first so many of the test split; default: all")] = None,
     data: Data = None,
     json_file: Json = None,

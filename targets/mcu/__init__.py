@@ -14,6 +14,7 @@ from edge_anp.integer import MCU16, Arithmetic, IntegerNetwork
 from edge_anp.kinds import KINDS
 from targets.mcu import lower, run
 from targets.mcu.cores import CORES
+from targets.mcu.session import Session
 
 QEMU = tuple(f"qemu:{name}" for name in CORES)
 
@@ -40,14 +41,15 @@ class Mcu:
             raise Unsupported(reasons, self.name)
         return network, ()
 
-    def lower(self, net: IntegerNetwork, folder: Path, network: Any = None, golden: str = "", prefix: str = "network") -> Artifact:
+    def lower(
+        self, net: IntegerNetwork, folder: Path, network: Any = None, golden: str = "", prefix: str = "network"
+    ) -> Artifact:
         """Write the C files; `prefix` begins every name that model.c defines."""
         return lower.lower(net, folder, golden, self.runners, prefix)
 
-    def open(self, folder: Path, runner: str, limit_s: float = 600) -> run.Session:
+    def open(self, folder: Path, runner: str, limit_s: float = 600) -> Session:
         """Build the folder's C for `runner` and start it."""
-        net = integer.load(folder / "integer.npz")
-        return run.open_session(folder, runner, [(x.size, x.neuron.state_names) for x in net.layers], limit_s)
+        return run.open_session(folder, runner, integer.load(folder / "integer.npz"), limit_s)
 
 
 TARGET = Mcu()

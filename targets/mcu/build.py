@@ -51,39 +51,85 @@ def require(program: str) -> str:
     """The path of a program, or ToolMissing with the packages that bring it."""
     found = shutil.which(program)
     if found is None:
-        raise ToolMissing(program, f"on Debian and Ubuntu: apt-get install {PACKAGES.get(program, program)} (tools/cross_tools does it)")
+        raise ToolMissing(
+            program,
+            f"on Debian and Ubuntu: apt-get install {PACKAGES.get(program, program)} (tools/cross_tools does it)",
+        )
     return found
 
 
 def run(words: Sequence[str | Path], folder: Path, limit_s: float = LIMIT_S) -> str:
     """Run a compiler; what it has to say, where it refuses, is one BadFile."""
     try:
-        done = subprocess.run([str(w) for w in words], cwd=folder, capture_output=True, text=True, timeout=limit_s, check=False)
+        done = subprocess.run(
+            [str(w) for w in words], cwd=folder, capture_output=True, text=True, timeout=limit_s, check=False
+        )
     except subprocess.TimeoutExpired as error:
         raise BadFile(folder, f"{words[0]} was not done after {limit_s:.0f} s") from error
     if done.returncode:
-        first = next((line for line in done.stderr.splitlines() if "error" in line or "overflow" in line), done.stderr[:300])
-        raise BadFile(folder, f"{Path(str(words[0])).name} refuses it ({first.strip()})", should_be="the files that `edge-anp compile` wrote")
+        first = next(
+            (line for line in done.stderr.splitlines() if "error" in line or "overflow" in line), done.stderr[:300]
+        )
+        raise BadFile(
+            folder,
+            f"{Path(str(words[0])).name} refuses it ({first.strip()})",
+            should_be="the files that `edge-anp compile` wrote",
+        )
     return done.stdout
 
 
 def compile_host(sources: Sequence[Path], out: Path, include: Sequence[Path], flags: Sequence[str] = ("-O2",)) -> Path:
     """A program for this machine."""
     includes = [f"-I{folder.resolve()}" for folder in include]
-    run([require("cc"), "-std=c99", "-D_DEFAULT_SOURCE", *flags, *includes, *(p.resolve() for p in sources), "-o", out.resolve()], out.parent)
+    run(
+        [
+            require("cc"),
+            "-std=c99",
+            "-D_DEFAULT_SOURCE",
+            *flags,
+            *includes,
+            *(p.resolve() for p in sources),
+            "-o",
+            out.resolve(),
+        ],
+        out.parent,
+    )
     return out
 
 
 def compile_core(
-    core: Core, sources: Sequence[Path], out: Path, include: Sequence[Path], flags: Sequence[str] = ("-O2",), stack: int = STACK
+    core: Core,
+    sources: Sequence[Path],
+    out: Path,
+    include: Sequence[Path],
+    flags: Sequence[str] = ("-O2",),
+    stack: int = STACK,
 ) -> Path:
     """A program for an emulated core, with picolibc around it."""
     includes = [f"-I{folder.resolve()}" for folder in include]
     memory = {"flash": core.flash, "ram": core.ram}
-    places = [f"-Wl,--defsym=__{name}{part}={value:#x}" for name, pair in memory.items() for part, value in zip(("", "_size"), pair, strict=True)]
-    library = ["--specs=picolibc.specs", "--oslib=semihost", "--crt0=hosted", "-Tpicolibc.ld", f"-Wl,--defsym=__stack_size={stack:#x}"]
+    places = [
+        f"-Wl,--defsym=__{name}{part}={value:#x}"
+        for name, pair in memory.items()
+        for part, value in zip(("", "_size"), pair, strict=True)
+    ]
+    library = [
+        "--specs=picolibc.specs",
+        "--oslib=semihost",
+        "--crt0=hosted",
+        "-Tpicolibc.ld",
+        f"-Wl,--defsym=__stack_size={stack:#x}",
+    ]
     sections = ["-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections"]
-    words = [require(core.compiler), "-std=gnu99", *core.flags, *flags, *sections, *includes, *(p.resolve() for p in sources)]
+    words = [
+        require(core.compiler),
+        "-std=gnu99",
+        *core.flags,
+        *flags,
+        *sections,
+        *includes,
+        *(p.resolve() for p in sources),
+    ]
     run([*words, *library, *places, "-o", out.resolve()], out.parent)
     return out
 
@@ -92,7 +138,9 @@ def check_memory(core: Core, flash: int, ram: int) -> None:
     """Raise OutOfRange where a network is too large for the board that a core is emulated on."""
     for name, need, there in (("flash", flash, core.flash[1]), ("RAM", ram, core.ram[1])):
         if need > there:
-            raise OutOfRange(f"qemu:{core.name} ({core.emulator[2]}) has {there} bytes of {name}; this network needs about {need}")
+            raise OutOfRange(
+                f"qemu:{core.name} ({core.emulator[2]}) has {there} bytes of {name}; this network needs about {need}"
+            )
 
 
 @functools.cache

@@ -32,7 +32,9 @@ class Core:
     uart: int = 0
 
 
-def _arm(name: str, flags: str, machine: str, flash: tuple[int, int], ram: tuple[int, int], mhz: float, uart: int = 0) -> Core:
+def _arm(
+    name: str, flags: str, machine: str, flash: tuple[int, int], ram: tuple[int, int], mhz: float, uart: int = 0
+) -> Core:
     """SysTick counts the core clock: 2^6 ns an instruction are 0.064 mhz ticks."""
     emulator = ("qemu-system-arm", "-M", machine)
     return Core(name, ARM, ("-mthumb", *flags.split()), emulator, flash, ram, 6, 0.064 * mhz, uart)

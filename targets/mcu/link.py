@@ -20,7 +20,14 @@ BAUD = 115200
 class Link:
     """A pair of file descriptors, and the process behind them, if there is one, in a group of its own."""
 
-    def __init__(self, read_fd: int, write_fd: int, limit_s: float, process: subprocess.Popen[bytes] | None = None, what: str = ""):
+    def __init__(
+        self,
+        read_fd: int,
+        write_fd: int,
+        limit_s: float,
+        process: subprocess.Popen[bytes] | None = None,
+        what: str = "",
+    ):
         self.read_fd, self.write_fd, self.limit_s, self.process, self.what = read_fd, write_fd, limit_s, process, what
         for fd in (read_fd, write_fd):
             os.set_blocking(fd, False)
@@ -106,7 +113,9 @@ def start_with_files(words: Sequence[str | Path], folder: Path, limit_s: float, 
     """A program that reads the pipe `in` of its folder and writes the pipe `out`, as an emulator with semihosting does."""
     for name in ("in", "out"):
         os.mkfifo(folder / name)
-    fds = [os.open(folder / name, os.O_RDWR | os.O_NONBLOCK) for name in ("out", "in")]  # open on both ends: nobody waits
+    fds = [
+        os.open(folder / name, os.O_RDWR | os.O_NONBLOCK) for name in ("out", "in")
+    ]  # open on both ends: nobody waits
     return Link(fds[0], fds[1], limit_s, _start(words, folder, subprocess.DEVNULL, subprocess.DEVNULL), what)
 
 
@@ -121,7 +130,9 @@ def open_serial(port: str, limit_s: float) -> Link:
     try:
         fd = os.open(port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
     except OSError as error:
-        raise ToolMissing(f"a board at {port}", f"the port cannot be opened ({error.strerror}); see `ls /dev/tty*`") from error
+        raise ToolMissing(
+            f"a board at {port}", f"the port cannot be opened ({error.strerror}); see `ls /dev/tty*`"
+        ) from error
     try:
         mode = termios.tcgetattr(fd)
         mode[0] = mode[1] = mode[3] = 0
@@ -133,5 +144,3 @@ def open_serial(port: str, limit_s: float) -> Link:
         os.close(fd)
         raise ToolMissing(f"a board at {port}", f"it is no serial line ({error})") from error
     return Link(fd, fd, limit_s, None, port)
-
-

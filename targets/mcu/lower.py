@@ -18,14 +18,19 @@ from targets.mcu import build, model, tables
 NAME = "mcu"
 LARGEST_SIZE, LARGEST_BYTES = 65535, 2**24  # of a layer or the input; of a table or a block (check.c)
 PREFIX = re.compile(r"[a-z][a-z0-9_]{0,31}")
-KEYWORDS = "auto break case char const continue default do double else enum extern float for goto if inline int long register restrict \
-return short signed sizeof static struct switch typedef union unsigned void volatile while main".split()
+KEYWORDS = frozenset(
+    ["auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern", "float", "for", "goto", "if", "inline", "int", "long", "main", "register", "restrict", "return", "short", "signed", "sizeof", "static", "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while"]
+)
 
 
-def lower(net: IntegerNetwork, folder: Path, golden: str, runners: tuple[str, ...], prefix: str = "network") -> Artifact:
+def lower(
+    net: IntegerNetwork, folder: Path, golden: str, runners: tuple[str, ...], prefix: str = "network"
+) -> Artifact:
     """Write the runtime, the network's tables and what build systems want. Raise Unsupported before any file is written."""
     if not PREFIX.fullmatch(prefix) or prefix in KEYWORDS or prefix.startswith("ea_"):
-        raise ValueError(f"prefix is {prefix!r}; it must be a C name in lower case, at most 32 letters, not beginning with ea_")
+        raise ValueError(
+            f"prefix is {prefix!r}; it must be a C name in lower case, at most 32 letters, not beginning with ea_"
+        )
     reasons = list(refusals(net))
     if reasons:
         raise Unsupported(dict.fromkeys(reasons), NAME)
@@ -54,9 +59,16 @@ def refusals(net: IntegerNetwork) -> Iterator[str]:
             if c.delay >= LARGEST_SIZE:
                 yield f"{who} reads {source} {c.delay} steps ago; the limit is {LARGEST_SIZE - 1}"
             for op in c.path:
-                if max(prod(op.in_shape[1:]), prod(op.out_shape[1:]), *op.in_shape, *op.out_shape) > LARGEST_SIZE or op.out_size > 2**20:
+                if (
+                    max(prod(op.in_shape[1:]), prod(op.out_shape[1:]), *op.in_shape, *op.out_shape) > LARGEST_SIZE
+                    or op.out_size > 2**20
+                ):
                     yield f"{who}: {op.describe()} is too large; a plane has at most {LARGEST_SIZE} values, all of it {2**20}"
                 if isinstance(op, Window) and max(*op.kernel, *op.stride, *op.padding) > 255:
                     yield f"{who}: {op.describe()} has a window, a stride or a padding past 255"
-                if isinstance(op, Window) and not isinstance(op, Convolution) and any(p >= k for p, k in zip(op.padding, op.kernel, strict=True)):
+                if (
+                    isinstance(op, Window)
+                    and not isinstance(op, Convolution)
+                    and any(p >= k for p, k in zip(op.padding, op.kernel, strict=True))
+                ):
                     yield f"{who}: {op.describe()} has windows that lie wholly in its padding"

@@ -13,6 +13,16 @@ from targets.mcu.tables import Section, Table
 
 GOLDEN_STEPS, GOLDEN_SEED = 8, 1
 WIDTH = 124
+KERNELS = {  # in the order of ea_kernels; the first three are its synapses
+    "dense": "ea_dense",
+    "diagonal": "ea_diagonal",
+    "conv": "ea_conv",
+    "pool": "ea_pool",
+    "lif": "ea_lif",
+    "neuron": "ea_neuron",
+    "check": "ea_check_windows",
+    "remember": "ea_remember",
+}
 SCORES = {"count": "ea_score_spikes", "first_spike": "ea_score_spikes", "membrane_mean": "ea_score_membranes"}
 
 
@@ -52,18 +62,15 @@ def source(table: Table, net: IntegerNetwork, prefix: str) -> str:
     values = [
         "    {" + ", ".join(f"0x{n:08X}u" if k in (0, 3) else f"{n}u" for k, n in enumerate(table.head)) + "},",
         "    {" + ",\n     ".join(map(_layer, table.layers)) + "},",
-        "    {" + ",\n     ".join("{%du, %du, %d, %du, %du}" % row for row in table.connections) + "},",
+        "    {" + ",\n     ".join("{{{}u, {}u, {}, {}u, {}u}}".format(*row) for row in table.connections) + "},",
         "    {" + ",\n     ".join(map(_map, table.maps)) + "},",
         *(f"    {{ /* {s.name} */\n" + "\n".join(_rows(s)) + "\n    }," for s in table.sections),
     ]
-    dense, diagonal, conv, pool, lif, neuron, check, remember, score = (
+    kernels = [
         name if kind in table.kernels and name else "0"
-        for kind, name in {
-            "dense": "ea_dense", "diagonal": "ea_diagonal", "conv": "ea_conv", "pool": "ea_pool",
-            "lif": "ea_lif", "neuron": "ea_neuron", "check": "ea_check_windows",
-            "remember": "ea_remember", "score": SCORES.get(net.decode),
-        }.items()
-    )  # fmt: skip
+        for kind, name in {**KERNELS, "score": SCORES.get(net.decode)}.items()
+    ]
+    kernels = [f"{{{', '.join(kernels[:3])}}}", *kernels[3:]]
     lines = [
         f"/* The tables of the network `{prefix}`, written by edge-anp; edge_anp_table.h says what each number is. */",
         '#include "model.h"',
@@ -78,7 +85,7 @@ def source(table: Table, net: IntegerNetwork, prefix: str) -> str:
         "",
         f"typedef char {prefix}_table_has_no_gaps[(sizeof {prefix}_table == {len(table.data)}u) ? 1 : -1];",
         "",
-        f"static const ea_kernels {prefix}_kernels = {{{{{dense}, {diagonal}, {conv}}}, {pool}, {lif}, {neuron}, {check}, {remember}, {score}}};",
+        f"static const ea_kernels {prefix}_kernels = {{{', '.join(kernels)}}};",
         "",
         f"const ea_model {prefix} = {{&{prefix}_table, sizeof {prefix}_table, &{prefix}_kernels}};",
         "",

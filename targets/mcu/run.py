@@ -1,156 +1,52 @@
-"""A network running in a program that obeys harness.h: on this machine, on an emulated core, or on a board at a serial line."""
+"""Programs around the runtime, built and started: on this machine, on an emulated core, or on a board at a serial line."""
 
 from __future__ import annotations
 
 import re
 import shutil
-import struct
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
-
-import numpy as np
+from typing import Any
 
 from edge_anp.errors import BadFile
-from edge_anp.integer import Trace
+from edge_anp.integer import IntegerNetwork
 from targets.mcu import build, link
 from targets.mcu.cores import CORES, Core
-from targets.mcu.link import Link
-from targets.mcu.model import pack_bits
+from targets.mcu.session import Session, layer_sizes
 
-# the codes of edge_anp.h, for people
-ERRORS = {
-    -1: "EA_NULL: a pointer is null",
-    -2: "EA_UNALIGNED: a block or a table is not aligned to 4 bytes",
-    -3: "EA_TOO_SMALL: the block of memory is too small",
-    -4: "EA_BAD_TABLE: the tables in model.c are not the ones that were compiled",
-    -5: "EA_NO_KERNEL: model.c names no kernel for one of its layers",
-    -6: "EA_NOT_READY: the block was not prepared for this network",
-    -7: "EA_BAD_INPUT: an input is out of range",
-    -8: "EA_NO_LAYER: there is no such layer",
-    -9: "EA_DIFFERS: the golden vectors give other answers",
-}
-FORMS = ("bits", "events", "bytes")
 SIZES = ("state_bytes", "table_bytes", "inputs")
-
-
-class Session:
-    """Steps a network through a Link. sizes: per layer (neurons, names of its states). ticks: of the last run, per step.
-
-    `form` chooses how binary input is sent: None takes the three forms in turn, so that all are met; numbers always go as bytes.
-    """
-
-    def __init__(self, made: Link, sizes: Sequence[tuple[int, tuple[str, ...]]], inputs: int, ran: str, where: Path):
-        self.link, self.sizes, self.inputs, self.ran, self.where = made, sizes, inputs, ran, where
-        self.form: str | None = None
-        self.ticks = np.zeros(0, np.int64)
-        self.close_with: Callable[[], None] = lambda: None
-        self.trace_bytes = sum(4 * -(-n // 32) + 2 * n * len(names) for n, names in sizes)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the program and remove what was built for it."""
-        self.link.close()
-        self.close_with()
-
-    def command(self, letter: str, payload: bytes = b"", answer: int = 4) -> bytes:
-        """Send one command of harness.h and take its answer."""
-        return self.link.exchange(_frame(letter, payload), answer)
-
-    def begin(self, table: bytes | None = None) -> None:
-        """Begin with the network that is linked in, or with a table that is sent."""
-        self._check(self.command("B") if table is None else self.command("L", table))
-
-    def reset(self) -> None:
-        """Silence."""
-        self._check(self.command("R"))
-
-    def step(self, x: np.ndarray) -> Trace:
-        """Advance by one step: x [I] -> spikes and states [N]."""
-        trace = self._advance(np.asarray(x)[None])
-        return Trace(tuple(s[0] for s in trace.spikes), tuple({n: v[0] for n, v in s.items()} for s in trace.states))
-
-    def run(self, raster: np.ndarray) -> Trace:
-        """Run from silence: raster [T, I] -> spikes and states [T, N]."""
-        self.reset()
-        return self._advance(np.asarray(raster))
-
-    def answer(self) -> int:
-        """The class that the runtime itself gives, since the last reset."""
-        (found,) = struct.unpack("<i", self.command("A"))
-        if found < 0:
-            self._check(struct.pack("<i", found))
-        return found
-
-    def selftest(self) -> int:
-        """Run ea_selftest; return the checksum. Raise BadFile where it is not the golden one."""
-        status, crc = struct.unpack("<iI", self.command("T", answer=8))
-        self._check(struct.pack("<i", status))
-        return crc
-
-    def _check(self, answer: bytes) -> None:
-        (status,) = struct.unpack("<i", answer)
-        if status:
-            raise BadFile(self.where, f"the runtime refuses it with {status} ({ERRORS.get(status, 'unknown')})")
-
-    def _advance(self, raster: np.ndarray) -> Trace:
-        if raster.shape[1:] != (self.inputs,):
-            raise ValueError(f"the input has shape {raster.shape}; it must be [T, {self.inputs}]")
-        steps, size = len(raster), 8 + self.trace_bytes
-        sent = b"".join(self._input(row, t) for t, row in enumerate(raster))
-        rows = np.frombuffer(self.link.exchange(sent, steps * size), np.uint8).reshape(steps, size)
-        head = np.ascontiguousarray(rows[:, :8]).view("<i4")
-        for status in head[:, 0]:
-            self._check(struct.pack("<i", status))
-        self.ticks = head[:, 1].astype(np.int64)
-        return self._trace(rows[:, 8:])
-
-    def _input(self, row: np.ndarray, t: int) -> bytes:
-        binary = row.min(initial=0) >= 0 and row.max(initial=0) <= 1
-        form = (self.form or FORMS[t % 3]) if binary else "bytes"
-        if form == "bits":
-            return _frame("1", pack_bits(row))
-        if form == "events":
-            return _frame("2", np.flatnonzero(row).astype("<u2").tobytes())
-        return _frame("3", row.astype(np.int8).tobytes())
-
-    def _trace(self, rows: np.ndarray) -> Trace:
-        """Bytes [T, trace] as a trace."""
-        spikes, states, at = [], [], 0
-        for n, names in self.sizes:
-            words = 4 * -(-n // 32)
-            spikes.append(np.unpackbits(rows[:, at : at + words], axis=1, bitorder="little")[:, :n])
-            at += words
-            found = {}
-            for name in sorted(names, reverse=True):  # v, then u
-                found[name] = np.ascontiguousarray(rows[:, at : at + 2 * n]).view("<i2")
-                at += 2 * n
-            states.append({name: found[name] for name in names})
-        return Trace(tuple(spikes), tuple(states))
-
-
-def _frame(letter: str, payload: bytes = b"") -> bytes:
-    return struct.pack("<I", ord(letter) | len(payload) << 8) + payload
 
 
 def read_model(folder: Path) -> tuple[str, dict[str, int]]:
     """The prefix of model.h, and its sizes."""
     path = folder / "model.h"
-    missing = [name for name in ("model.c", "model.h", "edge_anp.c", "edge_anp.h", "edge_anp_table.h") if not (folder / name).is_file()]
+    missing = [
+        name
+        for name in ("model.c", "model.h", "edge_anp.c", "edge_anp.h", "edge_anp_table.h")
+        if not (folder / name).is_file()
+    ]
     if missing:
-        raise BadFile(folder / missing[0], "there is no such file", should_be="what `edge-anp compile --target mcu` wrote there")
+        raise BadFile(
+            folder / missing[0], "there is no such file", should_be="what `edge-anp compile --target mcu` wrote there"
+        )
     text = path.read_text(errors="replace")
     prefix = re.search(r"extern const ea_model (\w+);", text)
     sizes = {key.lower(): int(n) for key, n in re.findall(r"#define \w+?_(STATE_BYTES|TABLE_BYTES|INPUTS) (\d+)", text)}
     if prefix is None or set(sizes) != set(SIZES):
         raise BadFile(path, "it is no model.h", should_be="what `edge-anp compile --target mcu` wrote there")
     return prefix.group(1), sizes
+
+
+def golden_crc(folder: Path) -> int:
+    """The checksum of the golden vectors in model.c."""
+    found = re.search(r"_golden = \{\w+, \d+u, (0x[0-9A-F]+)u\};", (folder / "model.c").read_text())
+    if found is None:
+        raise BadFile(
+            folder / "model.c", "it has no golden vectors", should_be="what `edge-anp compile --target mcu` wrote there"
+        )
+    return int(found.group(1), 16)
 
 
 def glue(prefix: str) -> str:
@@ -161,22 +57,45 @@ def glue(prefix: str) -> str:
     )
 
 
-def open_session(folder: Path, runner: str, sizes: Sequence[tuple[int, tuple[str, ...]]], limit_s: float, **options: object) -> Session:
+@dataclass(frozen=True)
+class Program:
+    """What is built around the harness: C sources, where their headers are, and the memory that the harness takes (bytes)."""
+
+    sources: tuple[Path, ...]
+    include: tuple[Path, ...]
+    state: int
+    input: int
+    table: int = 4
+    flash: int = 0
+
+    @property
+    def flags(self) -> list[str]:
+        return [f"-DSTATE_BYTES={self.state}", f"-DINPUT_BYTES={self.input}", f"-DTABLE_BYTES={self.table}"]
+
+
+HARNESS = (build.HARNESS / "harness.c", build.HARNESS / "port_files.c")
+
+
+def open_session(folder: Path, runner: str, net: IntegerNetwork, limit_s: float, **options: Any) -> Session:
     """Build and start what `runner` names, with the folder's network linked in, and begin with it."""
-    kind, _, where = runner.partition(":")
     prefix, numbers = read_model(folder)
+    kind, _, port = runner.partition(":")
     if kind == "serial":
-        made = link.open_serial(where, limit_s)
-        session = Session(made, sizes, numbers["inputs"], f"a board at {where}", folder)
+        session = Session(
+            link.open_serial(port, limit_s), layer_sizes(net), net.input.size, f"a board at {port}", folder
+        )
     else:
-        place = Path(tempfile.mkdtemp(prefix="edge_anp_"))
-        try:
-            made, ran = _build_and_start(folder, prefix, numbers, runner, place, limit_s, **options)
-        except BaseException:
-            shutil.rmtree(place, ignore_errors=True)
-            raise
-        session = Session(made, sizes, numbers["inputs"], ran, folder / "model.c")
-        session.close_with = lambda: shutil.rmtree(place, ignore_errors=True)
+        files = (folder / "edge_anp.c", folder / "model.c", *HARNESS)
+        program = Program(
+            files,
+            (folder, build.HARNESS),
+            numbers["state_bytes"],
+            _words(2 * net.input.size),
+            4,
+            numbers["table_bytes"],
+        )
+        session = start(program, runner, limit_s, glue(prefix), folder / "model.c", **options)
+        session.sizes, session.inputs = layer_sizes(net), net.input.size
     try:
         session.begin()
     except BaseException:
@@ -185,24 +104,60 @@ def open_session(folder: Path, runner: str, sizes: Sequence[tuple[int, tuple[str
     return session
 
 
-def _build_and_start(
-    folder: Path, prefix: str, numbers: dict[str, int], runner: str, place: Path, limit_s: float,
-    flags: Sequence[str] = ("-O2",), count: bool = False,
-) -> tuple[Link, str]:  # fmt: skip
-    (place / "glue.c").write_text(glue(prefix))
-    sources = [folder / "edge_anp.c", folder / "model.c", place / "glue.c"]
-    sources += [build.HARNESS / "harness.c", build.HARNESS / "port_files.c"]
-    inputs = -(-max(4, 2 * numbers["inputs"]) // 4) * 4
-    flags = [*flags, f"-DSTATE_BYTES={numbers['state_bytes']}", f"-DINPUT_BYTES={inputs}"]
-    include, program = (folder, build.HARNESS), place / "program"
-    if runner == "host":
-        build.compile_host(sources, program, include, flags)
-        return link.start([program], place, limit_s, str(folder / "model.c")), build.version("cc")
-    core = CORES[runner.partition(":")[2]]
-    build.check_memory(core, numbers["table_bytes"] + 24 * 1024, numbers["state_bytes"] + inputs + build.STACK + 1024)
-    build.compile_core(core, sources, program, include, flags)
-    made = link.start_with_files(emulate(core, program, count), place, limit_s, f"{runner} on {folder}")
-    return made, f"{build.version(core.emulator[0])}, {core.emulator[2]} ({core.name}), {build.version(core.compiler)}"
+def open_empty(
+    runner: str, limit_s: float, table: int = 2**17, state: int = 2**17, input: int = 2**13, **options: Any
+) -> Session:
+    """A program without a network, with memory for one that is sent (`Session.load`)."""
+    files = (*sorted(build.RUNTIME.glob("*.c")), *HARNESS)
+    program = Program(files, (build.RUNTIME, build.HARNESS), state, input, table)
+    return start(program, runner, limit_s, EMPTY, build.RUNTIME, **options)
+
+
+EMPTY = (
+    '#include "harness.h"\n\nconst ea_model *const ea_built_in = 0;\nconst ea_golden *const ea_built_in_golden = 0;\n'
+)
+
+
+def start(
+    program: Program,
+    runner: str,
+    limit_s: float,
+    glue: str,
+    where: Path,
+    flags: Sequence[str] = ("-O2",),
+    count: bool = False,
+) -> Session:
+    """Build a program and start it. count: its instructions, on an emulated core."""
+    place = Path(tempfile.mkdtemp(prefix="edge_anp_"))
+    try:
+        (place / "glue.c").write_text(glue)
+        sources, flags = (*program.sources, place / "glue.c"), [*flags, *program.flags]
+        if runner == "host":
+            build.compile_host(sources, place / "program", program.include, flags)
+            made, ran = link.start([place / "program"], place, limit_s, str(where)), build.version("cc")
+        else:
+            core = CORES[runner.partition(":")[2]]
+            build.check_memory(
+                core, program.flash + CODE, program.table + program.state + program.input + build.STACK + OWN
+            )
+            build.compile_core(core, sources, place / "program", program.include, flags)
+            made = link.start_with_files(
+                emulate(core, place / "program", count), place, limit_s, f"{runner} on {where}"
+            )
+            ran = f"{build.version(core.emulator[0])}, {core.emulator[2]} ({core.name}), {build.version(core.compiler)}"
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
+    session = Session(made, (), 0, ran, where)
+    session.close_with = lambda: shutil.rmtree(place, ignore_errors=True)
+    return session
+
+
+CODE, OWN = 24 * 1024, 1024  # bytes of flash and of RAM that the harness and picolibc take at most
+
+
+def _words(size: int) -> int:
+    return -(-max(4, size) // 4) * 4
 
 
 def emulate(core: Core, program: Path, count: bool = False) -> list[str]:

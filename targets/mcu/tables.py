@@ -117,7 +117,9 @@ def write(net: IntegerNetwork) -> Table:
     first_map = first_connection + CONNECTION * len(connections)
     w = _Writer(_Memory(first_map + MAP * sum(map(len, paths))), _Memory(BLOCK_HEAD))
 
-    delays = {i: max([c.delay for _, _, c in connections if c.source == i], default=0) for i in range(-1, len(net.layers))}
+    delays = {
+        i: max([c.delay for _, _, c in connections if c.source == i], default=0) for i in range(-1, len(net.layers))
+    }
     pooled = any(c.source == INPUT and not path[0].weighted for (_, _, c), path in zip(connections, paths, strict=True))
     slots = delays[INPUT] + 1 if delays[INPUT] or pooled else 0
     w.kernels |= {"score", "remember"} if slots else {"score"}
@@ -179,9 +181,9 @@ def _path(w: _Writer, name: str, path: Sequence[Map], shift: int) -> None:
     (at,) = (k for k, op in enumerate(path) if op.weighted)
     for k, op in enumerate(path):
         window = isinstance(op, Window)
-        shapes = [s for s in (op.in_shape, op.out_shape)] if window else [(op.in_size,), (op.out_size,)]
+        shapes = [op.in_shape, op.out_shape] if window else [(op.in_size,), (op.out_size,)]
         kernel, stride, padding = (op.kernel, op.stride, op.padding) if window else ((1,), (1,), (0,))
-        weights, each = (_weights(w, f"w{name}", op) if op.weighted else (0, 0))
+        weights, each = _weights(w, f"w{name}", op) if op.weighted else (0, 0)
         split = shift < 0 and (isinstance(op, Convolution) or (isinstance(op, Dense) and op.in_size > EVENTS))
         out = 0
         if k < at:
@@ -221,5 +223,3 @@ def _last_two(sizes: tuple[int, ...], fill: int) -> tuple[int, int]:
 
 def _blocks(size: int) -> int:
     return -(-size // BLOCK) * BLOCK
-
-

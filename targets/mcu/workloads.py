@@ -28,7 +28,12 @@ def _layer(
 ) -> IntegerLayer:
     """A plain LIF layer, its thresholds around `vth` as quantization leaves them; sources: (source, its size, scale of its weights)."""
     connections = tuple(
-        IntegerConnection(s, (Dense(np.clip(rng.normal(0, scale, (size, n)), -127, 127).astype(np.int8)),), 2, int(s >= 0 and name == "hidden"))
+        IntegerConnection(
+            s,
+            (Dense(np.clip(rng.normal(0, scale, (size, n)), -127, 127).astype(np.int8)),),
+            2,
+            int(s >= 0 and name == "hidden"),
+        )
         for s, n, scale in sources
     )
     thresholds = rng.integers(vth - vth // 8, vth + vth // 8, size)
@@ -66,13 +71,20 @@ def convolutional() -> Workload:
     """28x28 -> 8 maps of 5x5, max pool, 16 maps of 5x5, max pool -> 10; 5 % of the input active."""
     rng = np.random.default_rng(SEED)
 
-    def conv(source: int, shape: tuple[int, int, int], maps: int, vth: int, name: str) -> IntegerLayer:
+    def conv(source: int, shape: tuple[int, ...], maps: int, vth: int, name: str) -> IntegerLayer:
         weight = np.clip(rng.normal(4, 30, (maps, shape[0], 5, 5)), -127, 127).astype(np.int8)
         op = Conv2d(shape, (5, 5), (1, 1), (0, 0), weight)
         pool = MaxPool2d(op.out_shape, (2, 2), (2, 2), (0, 0))
         size = pool.out_size
         neuron = IntegerNeuron(Leak(np.full(size, 230), 8), None, np.full(size, vth), "subtract")
-        return IntegerLayer(pool.out_shape, (IntegerConnection(source, (op, pool), 2),), np.zeros(size, np.int64), neuron, np.ones(size), name)
+        return IntegerLayer(
+            pool.out_shape,
+            (IntegerConnection(source, (op, pool), 2),),
+            np.zeros(size, np.int64),
+            neuron,
+            np.ones(size),
+            name,
+        )
 
     one = conv(INPUT, (1, 28, 28), 8, 900, "conv1")
     two = conv(0, one.shape, 16, 2600, "conv2")
