@@ -168,8 +168,8 @@ def compile_to(
 ) -> Artifact:
     """Compile `net` for `target` into `folder`, with the reference's answers to `rasters` [T, I] as golden vectors.
 
-    network: the float network with numpy arrays, or None. options: of this target alone. Raise Unsupported, all reasons, before any file is written. The files
-    are made beside `folder` and moved into it, artifact.json last: a crash leaves the old artifact or none.
+    network: the float network with numpy arrays, or None. options: of this target alone. Raise Unsupported, all reasons, before any
+    file is written. The files are made beside `folder` and moved into it, artifact.json last: a crash leaves the old artifact or none.
     """
     options, known = options or {}, getattr(target, "options", ())
     for name in sorted(set(options) - set(known)):

@@ -18,8 +18,9 @@ from targets.mcu import build, model, tables
 NAME = "mcu"
 LARGEST_SIZE, LARGEST_BYTES = 65535, 2**24  # of a layer or the input; of a table or a block (check.c)
 PREFIX = re.compile(r"[a-z][a-z0-9_]{0,31}")
-KEYWORDS = frozenset(
-    ["auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern", "float", "for", "goto", "if", "inline", "int", "long", "main", "register", "restrict", "return", "short", "signed", "sizeof", "static", "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while"]
+KEYWORDS = re.compile(
+    "auto|break|case|char|const|continue|default|do|double|else|enum|extern|float|for|goto|if|inline|int|long|main|register|restrict"
+    "|return|short|signed|sizeof|static|struct|switch|typedef|union|unsigned|void|volatile|while"
 )
 
 
@@ -27,7 +28,7 @@ def lower(
     net: IntegerNetwork, folder: Path, golden: str, runners: tuple[str, ...], prefix: str = "network"
 ) -> Artifact:
     """Write the runtime, the network's tables and what build systems want. Raise Unsupported before any file is written."""
-    if not PREFIX.fullmatch(prefix) or prefix in KEYWORDS or prefix.startswith("ea_"):
+    if not PREFIX.fullmatch(prefix) or KEYWORDS.fullmatch(prefix) or prefix.startswith("ea_"):
         raise ValueError(
             f"prefix is {prefix!r}; it must be a C name in lower case, at most 32 letters, not beginning with ea_"
         )

@@ -22,6 +22,7 @@ KERNELS = {  # in the order of ea_kernels; the first three are its synapses
     "neuron": "ea_neuron",
     "check": "ea_check_windows",
     "remember": "ea_remember",
+    "path": "ea_path",
 }
 SCORES = {"count": "ea_score_spikes", "first_spike": "ea_score_spikes", "membrane_mean": "ea_score_membranes"}
 

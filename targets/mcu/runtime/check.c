@@ -58,7 +58,7 @@ static uint32_t weight_bytes(const ea_map *map)
         return map->in[0] * (((uint32_t)map->out_shape[0] + 3u) / 4u * 4u) + EA_BLOCK;
     }
     if (map->kind == EA_CONV) {
-        return (uint32_t)map->in[0] * map->kernel[0] * map->kernel[1] * (map->out_shape[0] / map->groups);
+        return (uint32_t)map->in[0] * map->kernel[0] * map->kernel[1] * ((uint32_t)map->out_shape[0] / map->groups);
     }
     return (map->each != 0u) ? map->in[0] : 1u;
 }
@@ -112,6 +112,9 @@ static int32_t check_connection(const ea_model *m, const ea_table *t, const ea_c
     if (c->delay >= slots + ((slots == 0u) ? 1u : 0u) || c->shift < -24 || c->shift > 24 || c->maps == 0u ||
         records(t, c->first, c->maps, sizeof(ea_map)) == 0u) {
         return EA_BAD_TABLE;
+    }
+    if ((c->maps > 1u || map->out != 0u) && m->kernels->path == NULL) {
+        return EA_NO_KERNEL;
     }
     for (k = 0; k < c->maps; k++) {
         const int32_t error = check_map(m, t, &map[k], values, sums);

@@ -118,6 +118,7 @@ struct ea_kernels {
     uint32_t (*neuron)(const ea_layer *layer, const uint8_t *table, uint8_t *state, const int32_t *drive);
     int32_t (*check)(const ea_map *map); /* of windows: convolutions and pools */
     void (*remember)(const ea_table *t, uint8_t *state, ea_source *input);
+    void (*path)(const ea_model *m, uint8_t *state, const ea_connection *c, ea_source *x, int32_t *drive); /* of more than a synapse */
     void (*score)(const ea_table *t, uint8_t *state, const ea_layer *layer); /* null: the answer needs none */
 };
 
@@ -130,6 +131,8 @@ extern int32_t ea_check_windows(const ea_map *map);
 extern uint32_t ea_lif(const ea_layer *layer, const uint8_t *table, uint8_t *state, const int32_t *drive);
 extern uint32_t ea_neuron(const ea_layer *layer, const uint8_t *table, uint8_t *state, const int32_t *drive);
 extern void ea_remember(const ea_table *t, uint8_t *state, ea_source *input);
+extern void ea_path(const ea_model *m, uint8_t *state, const ea_connection *c, ea_source *x, int32_t *drive);
+extern void ea_fill(int32_t *drive, const int32_t *bias, uint32_t size);
 extern void ea_score_spikes(const ea_table *t, uint8_t *state, const ea_layer *layer);
 extern void ea_score_membranes(const ea_table *t, uint8_t *state, const ea_layer *layer);
 extern void ea_score(const ea_table *t, uint8_t *state, const ea_layer *layer);

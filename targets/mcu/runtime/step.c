@@ -21,7 +21,7 @@ static void source_of(const ea_table *t, uint8_t *state, const ea_connection *c,
 }
 
 /* drive = bias. The drive has room for whole blocks, so four at a time do not leave it. */
-static void fill(int32_t *drive, const int32_t *bias, uint32_t size)
+void ea_fill(int32_t *drive, const int32_t *bias, uint32_t size)
 {
     uint32_t n;
     if (bias != NULL) {
@@ -38,42 +38,6 @@ static void fill(int32_t *drive, const int32_t *bias, uint32_t size)
     }
 }
 
-static inline uint32_t out_size(const ea_map *map)
-{
-    return (uint32_t)map->out_shape[0] * map->out_shape[1] * map->out_shape[2];
-}
-
-/* drive += shift(w x, F), through the pools before and after the synapse. */
-static void connect(const ea_model *m, uint8_t *state, const ea_connection *c, ea_source *x, int32_t *drive)
-{
-    const uint8_t *table = (const uint8_t *)m->table;
-    const ea_map *map = (const ea_map *)(const void *)&table[c->first];
-    int32_t *sums = NULL;
-    uint32_t k, n, size = 0;
-    for (k = 0; k < c->maps; k++, map++) {
-        size = out_size(map);
-        if (map->kind <= EA_CONV) {
-            ea_target target;
-            target.out = drive;
-            target.shift = c->shift;
-            if (map->out != 0u) {
-                sums = ea_sums(state, map->out);
-                target.out = sums;
-                target.shift = 0;
-                fill(sums, NULL, size);
-            }
-            m->kernels->synapse[map->kind](map, &table[map->weights], x, target);
-        } else {
-            sums = m->kernels->pool(map, x, sums, &state[map->out]);
-        }
-    }
-    if (sums != NULL) {
-        for (n = 0; n < size; n++) {
-            drive[n] = ea_add(drive[n], ea_shift(sums[n], c->shift));
-        }
-    }
-}
-
 /* A connection whose source is silent adds shift(0) = 0. A layer at rest without events stays exactly as it is: its step is a
  * function of its state and its drive, and with this very drive it changed nothing before.
  */
@@ -85,6 +49,7 @@ static void step_layer(const ea_model *m, uint8_t *state, const ea_layer *layer,
     const int32_t *bias = (layer->bias != 0u) ? (const int32_t *)(const void *)&table[layer->bias] : NULL;
     int32_t *drive = ea_sums(state, t->drive);
     uint32_t *rest = ea_words(state, layer->rest);
+    const ea_map *map;
     uint32_t k, changed, busy = 0;
     for (k = 0; k < layer->connections; k++) {
         ea_source source;
@@ -94,15 +59,21 @@ static void step_layer(const ea_model *m, uint8_t *state, const ea_layer *layer,
         }
         if (busy == 0u) {
             busy = 1;
-            fill(drive, bias, layer->size);
+            ea_fill(drive, bias, layer->size);
         }
-        connect(m, state, &c[k], &source, drive);
+        map = (const ea_map *)(const void *)&table[c[k].first];
+        if (c[k].maps == 1u && map->out == 0u) {
+            const ea_target target = {drive, c[k].shift};
+            m->kernels->synapse[map->kind](map, &table[map->weights], &source, target);
+        } else {
+            m->kernels->path(m, state, &c[k], &source, drive);
+        }
     }
     if (busy == 0u) {
         if (*rest == 1u) {
             return;
         }
-        fill(drive, bias, layer->size);
+        ea_fill(drive, bias, layer->size);
     }
     if (layer->neuron == EA_SUBTRACT && layer->leak.each == 0u && m->kernels->lif != NULL) {
         changed = m->kernels->lif(layer, table, state, drive);
