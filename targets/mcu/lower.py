@@ -14,6 +14,7 @@ from edge_anp.integer import IntegerNetwork
 from edge_anp.synapses import Convolution, Window
 from edge_anp.topology import INPUT
 from targets.mcu import build, model, tables
+from targets.mcu.folder import files as folder_files
 
 NAME = "mcu"
 LARGEST_SIZE, LARGEST_BYTES = 65535, 2**24  # of a layer or the input; of a table or a block (check.c)
@@ -44,6 +45,9 @@ def lower(
         shutil.copyfile(build.RUNTIME / name, folder / name)
     (folder / "model.c").write_text(model.source(table, net, prefix))
     (folder / "model.h").write_text(model.header(table, net, prefix))
+    for name, text in folder_files(table, net, prefix):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
     return describe(folder, NAME, runners, net, golden)
 
 
