@@ -129,10 +129,8 @@ def _holds(place: str, module: str) -> bool:
 
 
 def listed(runner: str, runners: Sequence[str]) -> bool:
-    """Whether `runner` is one of `runners`, or begins as one that ends in a colon."""
-    return any(
-        runner == name or (name.endswith(":") and runner.startswith(name) and runner != name) for name in runners
-    )
+    """Whether `runner` is one of `runners`, or begins as one that ends in a colon and goes on."""
+    return any(runner.startswith(name) and runner != name if name.endswith(":") else runner == name for name in runners)
 
 
 def by_default(target: Target) -> tuple[str, ...]:

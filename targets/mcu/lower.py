@@ -45,6 +45,10 @@ def lower(
         shutil.copyfile(build.RUNTIME / name, folder / name)
     (folder / "model.c").write_text(model.source(table, net, prefix))
     (folder / "model.h").write_text(model.header(table, net, prefix))
+    (folder / "harness").mkdir(exist_ok=True)
+    for name in ("harness.c", "harness.h", "port_uart.c"):
+        shutil.copyfile(build.HARNESS / name, folder / "harness" / name)
+    (folder / "harness" / "built_in.c").write_text(model.built_in(prefix))
     for name, text in folder_files(table, net, prefix):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)

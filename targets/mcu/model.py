@@ -99,6 +99,14 @@ def source(table: Table, net: IntegerNetwork, prefix: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def built_in(prefix: str) -> str:
+    """The C file that tells the harness which network is linked in."""
+    return (
+        f'#include "harness.h"\n#include "model.h"\n\nconst ea_model *const ea_built_in = &{prefix};\n'
+        f"const ea_golden *const ea_built_in_golden = &{prefix}_golden;\n"
+    )
+
+
 def header(table: Table, net: IntegerNetwork, prefix: str) -> str:
     """model.h."""
     big, contract = prefix.upper(), net.input

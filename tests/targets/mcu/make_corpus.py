@@ -1,6 +1,6 @@
 """The first samples of the fuzzer: small random networks that between them have every kind of layer, as tables.
 
-    .venv/bin/python tests/targets/mcu/make_corpus.py tests/targets/mcu/corpus
+.venv/bin/python tests/targets/mcu/make_corpus.py tests/targets/mcu/corpus
 """
 
 import struct

@@ -16,7 +16,13 @@ from targets.mcu import TARGET, footprint, footprint_table, lower, run, workload
 from targets.mcu.cores import CORES
 
 CASES = [(name, core) for name, cores in footprint_table.read_budget().items() for core in cores]
-BARS = {("dense", "m4"): 13_000, ("dense", "m55"): 8_500, ("dense", "m0plus"): 27_000, ("recurrent", "m4"): 7_300, ("recurrent", "m0"): 9_800}
+BARS = {
+    ("dense", "m4"): 13_000,
+    ("dense", "m55"): 8_500,
+    ("dense", "m0plus"): 27_000,
+    ("recurrent", "m4"): 7_300,
+    ("recurrent", "m0"): 9_800,
+}
 
 
 def test_every_core_has_a_budget():
@@ -38,7 +44,9 @@ def test_the_budget_is_kept(name, core):
 
 def test_a_figure_past_its_budget_is_named():
     budget = footprint_table.read_budget()["dense"]["m4"]
-    found = footprint.Footprint("m4", **{key: budget[key] * (1.021 if key == "stack" else 1.0) for key in footprint_table.HELD})
+    found = footprint.Footprint(
+        "m4", **{key: budget[key] * (1.021 if key == "stack" else 1.0) for key in footprint_table.HELD}
+    )
     assert [p.split(" is ")[0] for p in footprint_table.over_budget(found, budget)] == ["m4: stack"]
 
 
@@ -67,11 +75,29 @@ def test_the_runtime_calls_no_library(core, tmp_path):
     lower.lower(workloads.recurrent().net, tmp_path, "", ("host",))
     tool = CORES[core].compiler.removesuffix("gcc")
     for flags in ("-O2", "-Os", "-O3"):
-        words = [CORES[core].compiler, *CORES[core].flags, flags, "-std=c99", "-ffreestanding", "-c", "edge_anp.c", "-o", "x.o"]
+        words = [
+            CORES[core].compiler,
+            *CORES[core].flags,
+            flags,
+            "-std=c99",
+            "-ffreestanding",
+            "-c",
+            "edge_anp.c",
+            "-o",
+            "x.o",
+        ]
         subprocess.run(words, cwd=tmp_path, check=True, timeout=60)
-        text = subprocess.run([f"{tool}nm", "-u", "x.o"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60).stdout
+        text = subprocess.run(
+            [f"{tool}nm", "-u", "x.o"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
+        ).stdout
         wanted = set(re.findall(r"U (\w+)", text))
-        assert wanted <= {"__aeabi_uidiv", "__aeabi_uidivmod", "__aeabi_idiv", "__gnu_thumb1_case_uqi", "__gnu_thumb1_case_shi"}, wanted
+        assert wanted <= {
+            "__aeabi_uidiv",
+            "__aeabi_uidivmod",
+            "__aeabi_idiv",
+            "__gnu_thumb1_case_uqi",
+            "__gnu_thumb1_case_shi",
+        }, wanted
 
 
 @pytest.mark.slow
