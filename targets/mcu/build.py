@@ -130,7 +130,7 @@ def compile_core(
         *includes,
         *(p.resolve() for p in sources),
     ]
-    run([*words, *library, *places, "-o", out.resolve()], out.parent)
+    run([*words, *library, *places, "-lm", "-o", out.resolve()], out.parent)
     return out
 
 
