@@ -77,6 +77,15 @@ def parse_shape(text: str | None) -> tuple[int, ...] | None:
         raise ValueError(f"--shape is {text!r}; it must be whole numbers joined by commas, e.g. 1,28,28") from None
 
 
+def parse_options(texts: list[str] | None) -> dict[str, str]:
+    """['prefix=digits'] -> {'prefix': 'digits'}."""
+    pairs = [text.partition("=") for text in texts or ()]
+    for (name, equals, _), text in zip(pairs, texts or (), strict=True):
+        if not name or not equals:
+            raise ValueError(f"--option is {text!r}; it must be NAME=VALUE, e.g. prefix=digits")
+    return {name: value for name, _, value in pairs}
+
+
 @app.command(epilog="Example: edge-anp check examples/my_net.py:build")
 @reported
 def check(
@@ -141,13 +150,16 @@ def train(
 @reported
 def compile_(
     model: ModelSpec,
-    target: Annotated[str, typer.Option(help="onnx, or another installed target")],
+    target: Annotated[str, typer.Option(help="onnx, mcu, or another installed target")],
     calibrate: TaskName,
     out_folder: Annotated[Path, typer.Option("--out", help="folder of the artifact")],
     weights: Weights = None,
     decode: Decode = None,
     data: Data = None,
     samples: Annotated[int, typer.Option(min=1, help="training samples to calibrate with")] = 256,
+    option: Annotated[
+        list[str] | None, typer.Option(help="of the target, NAME=VALUE; mcu: prefix=NAME of what C defines")
+    ] = None,
     json_file: Json = None,
 ) -> None:
     """Quantize a network and compile it for a target; say what quantization cost."""
@@ -159,7 +171,9 @@ def compile_(
     raster, _ = found.train.batch(np.arange(min(4, len(found.train))))
     opened = sources.open_model(model, weights, found.input.shape, raster, decode)
     with out.status("quantizing and compiling"):
-        done = compilation.compile_network(opened.network, target, out_folder, found.train, samples)
+        done = compilation.compile_network(
+            opened.network, target, out_folder, found.train, samples, parse_options(option)
+        )
     if done.loss is not None:
         out.print(report.loss_table(done.network, done.loss))
     out.print(report.file_table(out_folder))
@@ -171,7 +185,9 @@ def compile_(
 def verify(
     folder: Annotated[Path, typer.Argument(help="what `compile` wrote")],
     task: TaskName,
-    runner: Annotated[str | None, typer.Option(help="only this runner; default: every exact one")] = None,
+    runner: Annotated[
+        str | None, typer.Option(help="only this runner, e.g. qemu:m4; default: those that need nothing more")
+    ] = None,
     samples: Annotated[
         int | None, typer.Option(min=1, help="the first so many of the test split; default: all")
     ] = None,
