@@ -17,7 +17,7 @@ from edge_anp.topology import INPUT
 
 def run(net: IntegerNetwork, raster: Int[np.ndarray, "T B I"]) -> Trace:
     """Run a batch of samples from silence; every array of the trace is [T, B, N]."""
-    limit = net.arithmetic.input.high
+    limit = net.input.high
     if max(int(raster.max(initial=0)), -int(raster.min(initial=0))) > limit:
         raise ValueError(f"the raster reaches past {limit}; it must lie in -{limit}..{limit}")
     steps, batch, _ = raster.shape
@@ -31,7 +31,8 @@ def run(net: IntegerNetwork, raster: Int[np.ndarray, "T B I"]) -> Trace:
             layer = net.layers[i]
             sent[i] = np.zeros((steps, batch, layer.size), sums)
             states[i] = {name: np.zeros((steps, batch, layer.size), whole) for name in layer.neuron.state_names}
-            outside[i] = np.broadcast_to(layer.bias.astype(whole), (steps, batch, layer.size))
+            now, _ = _biases(layer)
+            outside[i] = np.broadcast_to(now.astype(whole), (steps, batch, layer.size))
             for c in layer.connections:
                 if c.source not in block:
                     past = np.zeros_like(sent[c.source])
@@ -75,6 +76,13 @@ def _drive(connection: IntegerConnection, x: np.ndarray) -> np.ndarray:
     return x if connection.shift >= 0 else np.floor(x + x.dtype.type(0.5))
 
 
+def _biases(layer: IntegerLayer) -> tuple[np.ndarray, np.ndarray | None]:
+    """The bias that adds to the drive, and the one that adds to the membrane past the current, if there is one."""
+    if layer.neuron.current_leak is None or layer.bias_into == "current":
+        return layer.bias, None
+    return np.zeros_like(layer.bias), layer.bias
+
+
 class _Stepper:
     """The state of a layer, one step at a time, with its constants made once."""
 
@@ -82,6 +90,7 @@ class _Stepper:
         self.a, self.neuron = net.arithmetic, layer.neuron
         self.vth = None if layer.neuron.vth is None else layer.neuron.vth.astype(whole)
         self.leak = self._leak(layer.neuron.leak, whole)
+        self.late_bias = _biases(layer)[1]
         self.current_leak = None if layer.neuron.current_leak is None else self._leak(layer.neuron.current_leak, whole)
 
     def _leak(self, of: Leak, whole: type):
@@ -97,6 +106,8 @@ class _Stepper:
         new = {}
         if self.current_leak is not None:
             new["u"] = drive = fit(self.a.current, self.current_leak(state["u"]) + drive)
+        if self.late_bias is not None:
+            drive = drive + self.late_bias
         if vth is None:
             return np.zeros(v.shape, bool), {**new, "v": fit(self.a.membrane, self.leak(v) + drive)}
         r = v > vth
