@@ -1,0 +1,2 @@
+def refusals(network): return []
+def legalize(network): return network, ()

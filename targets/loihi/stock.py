@@ -1,0 +1,53 @@
+"""Which layers are Lava's stock LIF, which a chip can run, and why the others are not.
+
+The stock LIF resets to zero in the step of the spike, and its bias adds to the membrane. So it is a layer of ours if the reset is zero,
+at once; `legalize` turns snnTorch's Leaky with reset "zero" into that, which changes no spike.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge_anp.integer import IntegerLayer
+
+KEEP_MAX = 2**12
+
+
+def obstacles(layer: IntegerLayer, drive: int) -> list[str]:
+    """Why a layer is not the stock LIF; none if it is. drive: the largest |sum of weights times inputs|."""
+    n, why = layer.neuron, []
+    if n.vth is None:
+        if _reach(layer, drive) >= (2**17 - 1) * 2**6:
+            why.append("a readout's membrane could reach the largest threshold there is")
+    elif n.reset != "zero":
+        why.append(f"reset {n.reset}: a spike of the stock LIF sets the membrane to zero; reset_mechanism='zero' is stock")
+    elif n.reset_delay:
+        what = "and swallows the next step's input" if n.zero == "update" else "and the membrane is read before it"
+        why.append(f"the reset comes a step after the spike {what}; reset_delay=False is stock")
+    keep = np.unique(n.leak.keep)
+    if len(keep) > 1:
+        why.append(f"{len(keep)} different leaks; the stock LIF has one dv")
+    if keep.min() < 1:
+        why.append("a membrane that forgets everything (beta 0); dv is at most 4095, which keeps 1/4096")
+    if n.current_leak is not None:
+        keep = np.unique(n.current_leak.keep)
+        if len(keep) > 1:
+            why.append(f"{len(keep)} different leaks of the current; the stock LIF has one du")
+        if keep.max() > KEEP_MAX - 1:
+            why.append("a current without a leak (alpha 1); du = 0 still loses 1/4096")
+        if layer.bias.any() and layer.bias_into == "current":
+            why.append("a bias that adds to the current; the stock LIF's adds to the membrane")
+    return why
+
+
+def _reach(layer: IntegerLayer, drive: int) -> float:
+    """A bound of |v| for all time: a leak that keeps k of 2^12 sums at most 2^12 / (2^12 - k) of its drive."""
+    n = layer.neuron
+
+    def summed(x: float, keep: np.ndarray) -> float:
+        lost = KEEP_MAX - int(keep.max())
+        return x * KEEP_MAX / lost if lost else np.inf
+
+    bias = int(np.abs(layer.bias).max(initial=0))
+    total = float(drive + bias) if n.current_leak is None else summed(drive + bias, n.current_leak.keep) + bias
+    return summed(total, n.leak.keep)
