@@ -47,7 +47,8 @@ class Arithmetic:
     shifts: the least and the greatest shift of a connection; None: any.
     bias: mantissa bits with sign, greatest exponent: a bias is mantissa 2^exponent; None: any integer.
     threshold_step: a threshold is a multiple of it. one_threshold: a layer has one, positive; its units follow its neurons' thresholds.
-    seen_input: input is bounded by what calibration saw, so that weights may be larger. membrane_bias: a layer's bias may skip the current and add to the membrane.
+    seen_input: input is bounded by what calibration saw, so that weights may be larger.
+    membrane_bias: a layer's bias may skip the current and add to the membrane.
     """
 
     name: str

@@ -97,12 +97,24 @@ def check(
         write_json(json_file, {"read": False, "reasons": list(refusal.reasons), "targets": {}})
         err.print(str(refusal), markup=False, highlight=False)
         raise typer.Exit(1) from None
-    reasons = {name: targets.missing(targets.find(name), opened.network) for name in target or targets.available()}
+    found = {name: targets.review(targets.find(name), opened.network) for name in target or targets.available()}
+    reasons = {name: why for name, (why, _) in found.items()}
     out.print(report.layer_table(opened.network))
     for note in opened.reading.notes if opened.reading else ():
         out.print(f"note: {note}", markup=False)
     out.print(report.target_table(reasons))
-    write_json(json_file, {"read": True, "reasons": [], "targets": {name: list(r) for name, r in reasons.items()}})
+    for name, (_, notes) in found.items():
+        for note in notes:
+            out.print(f"{name}: {note}", markup=False, highlight=False)
+    write_json(
+        json_file,
+        {
+            "read": True,
+            "reasons": [],
+            "targets": {name: list(r) for name, r in reasons.items()},
+            "notes": {name: list(notes) for name, (_, notes) in found.items()},
+        },
+    )
     if any(reasons.values()):
         raise typer.Exit(1)
 
@@ -161,6 +173,8 @@ def compile_(
         done = compilation.compile_network(opened.network, target, out_folder, found.train, samples)
     if done.loss is not None:
         out.print(report.loss_table(done.network, done.loss))
+    for note in done.notes:
+        out.print(note, markup=False, highlight=False)
     out.print(report.file_table(out_folder))
     write_json(json_file, report.loss_json(done.loss) if done.loss else {})
 

@@ -74,7 +74,9 @@ def input_scale(x: np.ndarray, high: int) -> float:
     return largest / high
 
 
-def _layer(network: Network, i: int, raster: Tensor, trace: Trace, contract: InputContract, a: Arithmetic) -> IntegerLayer:
+def _layer(
+    network: Network, i: int, raster: Tensor, trace: Trace, contract: InputContract, a: Arithmetic
+) -> IntegerLayer:
     layer = network.layers[i]
     rows = [
         measure_rows(layer, c, raster if c.source == INPUT else trace.spikes[c.source], contract, a)

@@ -142,6 +142,18 @@ def missing(target: Target, network: Any) -> list[str]:
     return reasons
 
 
+def review(target: Target, network: Any) -> tuple[list[str], tuple[str, ...]]:
+    """(every reason why `target` cannot run a network, what it would make of it): before training, without data."""
+    reasons = missing(target, network)
+    if isinstance(network, IntegerNetwork):
+        return reasons, ()
+    try:
+        _, notes = target.legalize(network)
+    except Unsupported as refusal:
+        return list(dict.fromkeys([*reasons, *refusal.reasons])), ()
+    return reasons, notes
+
+
 def compile_to(
     target: Target, net: IntegerNetwork, folder: Path, network: Any, rasters: Sequence[np.ndarray]
 ) -> Artifact:
@@ -173,4 +185,4 @@ def compile_to(
     return made
 
 
-__all__ = ["KINDS", "Artifact", "Session", "Target", "available", "compile_to", "find", "kinds", "missing"]
+__all__ = ["KINDS", "Artifact", "Session", "Target", "available", "compile_to", "find", "kinds", "missing", "review"]

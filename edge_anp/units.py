@@ -104,8 +104,8 @@ def fit_units(
 def _error(rows: Sequence[Rows], unit: np.ndarray, shifts: Sequence[int], reach: np.ndarray) -> float:
     """The expected square of a step's rounding errors, relative to what the membrane holds.
 
-    A weight is off by up to half a step, unit 2^F grain: variance (unit 2^F grain)^2 / 12 for each x_i^2; a shift to the right and the leak are
-    each off by up to half a unit.
+    A weight is off by up to half a step, unit 2^F grain: variance (unit 2^F grain)^2 / 12 for each x_i^2; a shift to the right and
+    the leak are each off by up to half a unit.
     """
     variance = 1.0 + sum(r.power * r.grain**2 * 4.0**f + (f < 0) for r, f in zip(rows, shifts, strict=True))
     return float(np.mean((unit / reach) ** 2)) * variance

@@ -12,6 +12,7 @@ import numpy as np
 from edge_anp.artifact import Artifact, describe
 from edge_anp.errors import Unsupported
 from edge_anp.integer import IntegerLayer, IntegerNetwork, path_bounds, source_max
+from edge_anp.topology import INPUT
 from targets.loihi import schedule, stock, synapses
 
 NAME = "loihi"
@@ -32,9 +33,20 @@ def largest_drive(net: IntegerNetwork, layer: IntegerLayer) -> int:
     return sum(path_bounds(c.path, source_max(net, c))[1] << c.shift for c in layer.connections)
 
 
-def obstacles(net: IntegerNetwork) -> list[list[str]]:
-    """Per layer, why it is not the stock LIF."""
-    return [stock.obstacles(layer, largest_drive(net, layer)) for layer in net.layers]
+def populations(net: IntegerNetwork, i: int) -> list[np.ndarray]:
+    """The neurons of layer i, grouped into one process each: one group, or one per leak where that makes it the stock LIF."""
+    layer = net.layers[i]
+    ways = [(k, c) for k, x in enumerate(net.layers) for c in x.connections if i in (k, c.source)]
+    if any(synapses.is_convolution(net, k, c) for k, c in ways):
+        return [np.arange(layer.size)]
+    return stock.groups(layer, largest_drive(net, layer))
+
+
+def obstacles(net: IntegerNetwork, i: int) -> list[str]:
+    """Why layer i is not the stock LIF, or several of them."""
+    layer = net.layers[i]
+    some = populations(net, i)
+    return stock.obstacles(stock.part(layer, some[0]) if len(some) > 1 else layer, largest_drive(net, layer))
 
 
 def lower(net: IntegerNetwork, folder: Path, golden: str) -> Artifact:
@@ -54,28 +66,38 @@ def circuit(net: IntegerNetwork) -> tuple[dict[str, Any], dict[str, np.ndarray]]
     """What worker/circuit.py builds from: every process by name and number, and the arrays beside."""
     plan = schedule.plan(net.layers)
     arrays: dict[str, np.ndarray] = {"input_order": synapses.order(net.input.shape)}
-    layers, ways = [], []
-    for i, (layer, why) in enumerate(zip(net.layers, obstacles(net), strict=True)):
-        order = synapses.order(layer.shape)
-        arrays[f"order{i}"] = order
-        shared = {"size": layer.size, "shape": synapses.image(layer.shape), "lag": plan.lags[i]}
-        shared |= {"states": layer.neuron.state_names, "name": layer.name}
-        layers.append(shared | (_own(layer, i, order, arrays) if why else _stock(layer, i, order, arrays)))
+    people: list[dict[str, Any]] = []
+    homes: dict[int, list[tuple[int, np.ndarray]]] = {INPUT: [(INPUT, arrays["input_order"])]}
+    for i, layer in enumerate(net.layers):
+        groups, own = populations(net, i), bool(obstacles(net, i))
+        homes[i] = []
+        for some in groups:
+            whole, p = len(groups) == 1, len(people)
+            arrays[f"order{p}"] = order = synapses.order(layer.shape) if whole else some
+            homes[i].append((p, order))
+            shape = synapses.image(layer.shape) if whole else (len(order),)
+            members = stock.part(layer, order)
+            kind = _own(members, p, arrays) if own else _stock(members, p, arrays)
+            people.append({"layer": i, "shape": shape, "lag": plan.lags[i], **kind})
+    ways = []
+    for i, layer in enumerate(net.layers):
         for c in layer.connections:
-            for synapse in synapses.write(net, i, c):
-                arrays[f"weight{len(ways)}"] = synapse.weight
-                place = {"process": synapse.process, "source": c.source, "target": i, "late": plan.late(i, c)}
-                ways.append(place | synapse.options)
-    shape = synapses.image(net.input.shape)
-    return {"version": VERSION, "input": {"shape": shape}, "layers": layers, "synapses": ways}, arrays
+            for target, rows in homes[i]:
+                for source, columns in homes[c.source]:
+                    for synapse in synapses.write(net, i, c, rows, columns):
+                        arrays[f"weight{len(ways)}"] = synapse.weight
+                        place = {"process": synapse.process, "source": source, "target": target}
+                        ways.append({**place, "late": plan.late(i, c), **synapse.options})
+    layers = [{"name": x.name, "size": x.size, "states": x.neuron.state_names} for x in net.layers]
+    parts = {"layers": layers, "populations": people, "synapses": ways}
+    return {"version": VERSION, "input": {"shape": synapses.image(net.input.shape)}, **parts}, arrays
 
 
-def _stock(layer: IntegerLayer, i: int, order: np.ndarray, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+def _stock(layer: IntegerLayer, p: int, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     """Lava's LIF: u[t] = u[t-1] (4096 - (du + 1)) / 4096 + ..., v[t] = v[t-1] (4096 - dv) / 4096 + ..., threshold vth 2^6."""
     n = layer.neuron
     if layer.bias.any():
-        mantissa, exponent = mantissas(layer.bias[order])
-        arrays[f"bias{i}"], arrays[f"exponent{i}"] = mantissa, exponent
+        arrays[f"bias{p}"], arrays[f"exponent{p}"] = mantissas(layer.bias)
     du = 4095 if n.current_leak is None else 4095 - int(n.current_leak.keep[0])
     vth = 2**17 - 1 if n.vth is None else int(n.vth[0]) >> 6
     return {"process": "LIF", "du": du, "dv": 4096 - int(n.leak.keep[0]), "vth": vth}
@@ -89,14 +111,14 @@ def mantissas(bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return bias >> exponent, exponent
 
 
-def _own(layer: IntegerLayer, i: int, order: np.ndarray, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+def _own(layer: IntegerLayer, p: int, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     """Our process: whatever an IntegerLayer may be."""
     n = layer.neuron
     if layer.bias.any():
-        arrays[f"bias{i}"] = layer.bias[order]
-    arrays[f"keep{i}"] = n.leak.keep[order]
+        arrays[f"bias{p}"] = layer.bias
+    arrays[f"keep{p}"] = n.leak.keep
     if n.current_leak is not None:
-        arrays[f"current_keep{i}"] = n.current_leak.keep[order]
+        arrays[f"current_keep{p}"] = n.current_leak.keep
     reset = "readout" if n.vth is None else n.reset
     vth = 0 if n.vth is None else int(n.vth[0]) >> 6
     rule = {"reset": reset, "zero": n.zero, "reset_delay": n.reset_delay, "bias_into": layer.bias_into}

@@ -30,7 +30,7 @@ VARIABLE = "EDGE_ANP_LAVA"
 REMEDY = (
     f"make its environment with `tools/lava_env` in a checkout of edge-anp, or name a Python that imports lava-nc 0.10.0: {VARIABLE}="
     "/path/to/python (`pip install lava-nc==0.10.0` on Python 3.10; on a newer one the same with `--no-deps --ignore-requires-python`, "
-    "and \"numpy<2.4\" scipy networkx asteval)"
+    'and "numpy<2.4" scipy networkx asteval)'
 )
 
 

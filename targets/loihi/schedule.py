@@ -43,4 +43,6 @@ def plan(layers: Any) -> Schedule:
         for c in layer.connections
         if c.source > i and c.delay < c.source - i + 1
     ]
-    return Schedule((), tuple(reasons) or ("a loop over layers is faster than Lava's synapses, which take one step each",))
+    return Schedule(
+        (), tuple(reasons) or ("a loop over layers is faster than Lava's synapses, which take one step each",)
+    )

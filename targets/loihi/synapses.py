@@ -61,7 +61,9 @@ def refusals(net: Any, i: int, c: Any) -> list[str]:
         return []  # the target's table of kinds has said so
     size = prod(source_shape(net, c)) * net.layers[i].size
     if not is_convolution(net, i, c) and size > ENTRIES:
-        return [f"{who}: a connection written out as a matrix has {size} entries, the limit is {ENTRIES}; keep a Conv2d bare"]
+        return [
+            f"{who}: a connection written out as a matrix has {size} entries, the limit is {ENTRIES}; keep a Conv2d bare"
+        ]
     return []
 
 
@@ -79,8 +81,8 @@ def matrix(path: tuple[Any, ...], size: int) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
-def write(net: IntegerNetwork, i: int, c: IntegerConnection) -> list[Synapse]:
-    """The synapses that a connection to layer i is the sum of; mostly one."""
+def write(net: IntegerNetwork, i: int, c: IntegerConnection, rows: np.ndarray, columns: np.ndarray) -> list[Synapse]:
+    """The synapses that a connection to layer i is the sum of, mostly one: from the source's `columns` to the layer's `rows`."""
     bits = 8 if c.source == INPUT and net.input.high > 1 else 0
     exponent = c.shift - ALIGNMENT
     if is_convolution(net, i, c):
@@ -90,14 +92,11 @@ def write(net: IntegerNetwork, i: int, c: IntegerConnection) -> list[Synapse]:
         options: dict[str, Any] = {"exponent": exponent, "message_bits": bits, "groups": op.groups}
         options |= {name: list(reversed(getattr(op, name))) for name in ("padding", "stride")}
         return [Synapse("Conv", weight, options | {"input_shape": image(op.in_shape)})]
-    shape = source_shape(net, c)
-    weight = matrix(c.path, prod(shape))[np.ix_(order(net.layers[i].shape), order(shape))].astype(np.int64)
+    weight = matrix(c.path, prod(source_shape(net, c)))[np.ix_(rows, columns)].astype(np.int64)
     parts = [(weight, exponent)]
     if past_range(weight):
         digits = range((int(np.abs(weight).max()).bit_length() + 7) // 8)
-        parts = [
-            (s * (np.maximum(s * weight, 0) >> 8 * k & 255), exponent + 8 * k) for s in (1, -1) for k in digits
-        ]
+        parts = [(s * (np.maximum(s * weight, 0) >> 8 * k & 255), exponent + 8 * k) for s in (1, -1) for k in digits]
     return [
         Synapse("Dense", w.astype(np.int16), {"exponent": e, "message_bits": bits, "sign": sign(w)})
         for w, e in parts

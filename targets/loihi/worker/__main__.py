@@ -1,8 +1,8 @@
 """Run an artifact in Lava: `python worker` beside lava.npz checks its golden vectors; edge-anp itself asks sample by sample.
 
-    python worker [--runner lava-fixed | lava-runtime]     needs lava-nc 0.10.0 and numpy, on Python 3.10 or newer
-    python worker --serve lava.npz --runner RUNNER --shm PREFIX --folder FOLDER
-        one line a request on stdin, the name of a sample's raster in FOLDER; one line an answer on stdout, {"ran"}, {"done"} or {"error"}
+python worker [--runner lava-fixed | lava-runtime]     needs lava-nc 0.10.0 and numpy, on Python 3.10 or newer
+python worker --serve lava.npz --runner RUNNER --shm PREFIX --folder FOLDER
+    one line a request on stdin, the name of a sample's raster in FOLDER; one line an answer on stdout, {"ran"}, {"done"} or {"error"}
 """
 
 import argparse
@@ -62,7 +62,7 @@ def check_golden(folder, runner):
         return arrays[f"a{node['array']}"]
 
     spikes = states = 0
-    for raster, trace in zip(tree["rasters"], tree["traces"]):
+    for raster, trace in zip(tree["rasters"], tree["traces"], strict=True):
         got = run(made, machine, array(raster).astype(np.int64))
         for i, want in enumerate(trace["fields"]["spikes"]):
             spikes += int((got[f"spikes{i}"] != array(want)).sum())

@@ -33,14 +33,13 @@ BIAS = {LIF: "bias_mant", Neuron: "bias"}
 
 
 @dataclass
-class Layer:
-    """A layer's processes. lag: it is that many steps behind the input; order: where its Lava neurons stand in the network's layer."""
+class Population:
+    """Neurons of one layer in one process, mostly all of them. order: where they stand in it; lag: steps behind the input."""
 
+    layer: int
     process: object
     sink: object
-    size: int
     lag: int
-    states: tuple
     order: np.ndarray
     bias: object  # an array in Lava's order; None for none
 
@@ -52,16 +51,19 @@ class Circuit:
     source: object
     order: np.ndarray
     layers: list
+    populations: list
     processes: list = field(default_factory=list)
 
     @property
     def latency(self):
         """The largest lag."""
-        return max(layer.lag for layer in self.layers)
+        return max(p.lag for p in self.populations)
 
     def config(self):
         """Lava's fixed-point models, process by process, so that it need not search for them."""
-        return Loihi2SimCfg(select_tag="fixed_pt", exception_proc_model_map={p: MODELS[type(p)] for p in self.processes})
+        return Loihi2SimCfg(
+            select_tag="fixed_pt", exception_proc_model_map={p: MODELS[type(p)] for p in self.processes}
+        )
 
     def memory(self):
         """Every variable that a sample leaves behind."""
@@ -79,18 +81,16 @@ def build(description, arrays):
     """The circuit that a lava.npz describes."""
     shape = tuple(description["input"]["shape"])
     source = Source(data=np.zeros((*shape, 1), np.int32))
-    circuit = Circuit(source, arrays["input_order"], [], [source])
-    for i, layer in enumerate(description["layers"]):
-        process = _neuron(layer, arrays, i)
+    circuit = Circuit(source, arrays["input_order"], description["layers"], [], [source])
+    for p, people in enumerate(description["populations"]):
+        process = _neuron(people, arrays, p)
         sink = Sink(shape=process.s_out.shape, buffer=1)
         process.s_out.connect(sink.a_in)
         circuit.processes += [process, sink]
-        bias = arrays.get(f"bias{i}")
-        circuit.layers.append(
-            Layer(process, sink, layer["size"], layer["lag"], tuple(layer["states"]), arrays[f"order{i}"], bias)
-        )
+        place = (people["layer"], process, sink, people["lag"], arrays[f"order{p}"], arrays.get(f"bias{p}"))
+        circuit.populations.append(Population(*place))
     for k, synapse in enumerate(description["synapses"]):
-        spikes = source.s_out if synapse["source"] < 0 else circuit.layers[synapse["source"]].process.s_out
+        spikes = source.s_out if synapse["source"] < 0 else circuit.populations[synapse["source"]].process.s_out
         if synapse["late"]:
             delay = Delay(shape=spikes.shape, steps=synapse["late"])
             spikes.connect(delay.s_in)
@@ -99,7 +99,7 @@ def build(description, arrays):
         process = _synapse(synapse, arrays[f"weight{k}"])
         circuit.processes.append(process)
         _join(spikes, process.s_in)
-        _join(process.a_out, circuit.layers[synapse["target"]].process.a_in)
+        _join(process.a_out, circuit.populations[synapse["target"]].process.a_in)
     return circuit
 
 
@@ -108,23 +108,25 @@ def _join(out, into):
     (out if out.shape == into.shape else out.reshape(into.shape)).connect(into)
 
 
-def _neuron(layer, arrays, i):
-    shape = tuple(layer["shape"])
+def _neuron(people, arrays, p):
+    shape = tuple(people["shape"])
     silent = np.zeros(shape, np.int32)
-    if layer["process"] == "LIF":
-        exponent = arrays[f"exponent{i}"].reshape(shape) if f"exponent{i}" in arrays else silent
-        return LIF(shape=shape, du=layer["du"], dv=layer["dv"], vth=layer["vth"], bias_mant=silent, bias_exp=exponent)
-    current = arrays.get(f"current_keep{i}")
+    if people["process"] == "LIF":
+        exponent = arrays[f"exponent{p}"].reshape(shape) if f"exponent{p}" in arrays else silent
+        return LIF(
+            shape=shape, du=people["du"], dv=people["dv"], vth=people["vth"], bias_mant=silent, bias_exp=exponent
+        )
+    current = arrays.get(f"current_keep{p}")
     return Neuron(
         shape=shape,
-        keep=arrays[f"keep{i}"].reshape(shape),
+        keep=arrays[f"keep{p}"].reshape(shape),
         current_keep=None if current is None else current.reshape(shape),
-        vth=layer["vth"] * 64,
+        vth=people["vth"] * 64,
         bias=silent,
-        bias_into=layer["bias_into"],
-        reset=layer["reset"],
-        zero=layer["zero"],
-        reset_delay=layer["reset_delay"],
+        bias_into=people["bias_into"],
+        reset=people["reset"],
+        zero=people["zero"],
+        reset_delay=people["reset_delay"],
     )
 
 

@@ -1,15 +1,15 @@
 """A neuron with every reset that snnTorch has, in the numbers of a Loihi neuron: where the stock LIF has another meaning.
 
-    decay(x, k) = sign(x) floor(|x| k / 2^12)
-    u = wrap(decay(u, current_keep) + 64 a_in [+ bias]),  c = u;    without a current of its own  u = c = 64 a_in + bias
-    r = v > vth
-    subtract        v1 = clip(decay(v, keep) + c - r vth)
-    none            v1 = clip(decay(v, keep) + c)
-    zero by leak    v1 = clip(decay(v if not r else 0, keep) + c)
-    zero by update  v1 = 0 if r else clip(decay(v, keep) + c)
-    s = v1 > vth;   delayed reset: v = v1
-    at once         subtract: v = clip(v1 - (s - r) vth);  zero: v = clip(v1 - (s - r) v1)
-    readout         v = clip(decay(v, keep) + c), no spikes
+decay(x, k) = sign(x) floor(|x| k / 2^12)
+u = wrap(decay(u, current_keep) + 64 a_in [+ bias]),  c = u;    without a current of its own  u = c = 64 a_in + bias
+r = v > vth
+subtract        v1 = clip(decay(v, keep) + c - r vth)
+none            v1 = clip(decay(v, keep) + c)
+zero by leak    v1 = clip(decay(v if not r else 0, keep) + c)
+zero by update  v1 = 0 if r else clip(decay(v, keep) + c)
+s = v1 > vth;   delayed reset: v = v1
+at once         subtract: v = clip(v1 - (s - r) vth);  zero: v = clip(v1 - (s - r) v1)
+readout         v = clip(decay(v, keep) + c), no spikes
 """
 
 import numpy as np
