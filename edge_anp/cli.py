@@ -1,4 +1,4 @@
-"""The command line: edge-anp check | train | compile | verify | bench | demo | doctor.
+"""The command line: edge-anp check | train | compile | verify | report | bench | demo | doctor.
 
 Exit codes: 0 ok; 1 a difference, or something that `check` found; 2 bad input; 3 a missing tool; 130 Ctrl-C. An error is one paragraph;
 `--debug`, anywhere on the line, shows where it came from.
@@ -198,6 +198,17 @@ def verify(
     out.print(report.verification_table(result))
     write_json(json_file, result.to_json())
     result.check()
+
+
+@app.command("report", epilog="Example: edge-anp report build/loihi")
+@reported
+def report_(folder: Annotated[Path, typer.Argument(help="what `compile` wrote")]) -> None:
+    """Show what a compiled network takes of its machine, and what of the machine's limits it passes."""
+    from edge_anp import artifact, report
+
+    artifact.read(folder)
+    for table in report.artifact_tables(folder):
+        out.print(table)
 
 
 @app.command(epilog="Example: edge-anp bench digits --seeds 3 --out docs/results")

@@ -12,7 +12,7 @@ from edge_anp.artifact import Artifact
 from edge_anp.errors import Unsupported
 from edge_anp.integer import LOIHI2, Arithmetic, IntegerNetwork
 from edge_anp.kinds import KINDS
-from targets.loihi import legalize, lower, run
+from targets.loihi import about, legalize, lower, netx, run
 
 NO_MAX = "a synapse adds, it has no maximum; pool with AvgPool2d, or stride the convolution"
 
@@ -36,7 +36,9 @@ class Loihi:
 
     def lower(self, net: IntegerNetwork, folder: Path, network: Any = None, golden: str = "") -> Artifact:
         """Write Lava's files."""
-        return lower.lower(net, folder, golden)
+        made = lower.lower(net, folder, golden)
+        about.write(net, folder, netx.write_if_possible(net, folder / "network.net"))
+        return made
 
     def open(self, folder: Path, runner: str, limit_s: float = 600) -> run.Session:
         """Start a worker in Lava's environment. Raise ToolMissing if there is none."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from edge_anp.integer import IntegerLayer, IntegerNeuron, Leak
 from edge_anp.kinds import find_kinds
-from targets.loihi import stock
+from targets.loihi import stock, synapses
 
 
 def _array(value: Any) -> np.ndarray:
@@ -53,9 +53,19 @@ def legalize(network: Any) -> tuple[Any, tuple[str, ...]]:
         read = i == len(network.layers) - 1 and network.decode.startswith("membrane")
         neuron, said = _rewrite(layer.neuron, read)
         layers.append(replace(layer, neuron=neuron))
-        why = stock.obstacles(_sketch(layers[-1], who in with_bias), 0)
+        sketch = _sketch(layers[-1], who in with_bias)
+        images = any(
+            synapses.is_convolution(network, k, c)
+            for k, x in enumerate(network.layers)
+            for c in x.connections
+            if i in (k, c.source)
+        )
+        groups = [np.arange(layer.size)] if images else stock.groups(sketch, 0)
+        why = [] if len(groups) > 1 else stock.obstacles(sketch, 0)
         notes += [f"{who}: {what}" for what in said]
-        if why:
+        if len(groups) > 1:
+            notes.append(f"{who}: {len(groups)} stock LIFs, one a leak, which a chip can run")
+        elif why:
             notes.append(
                 f"{who}: a process of ours, in simulation only (a chip would need microcode): {'; '.join(why)}"
             )
