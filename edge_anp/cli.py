@@ -29,7 +29,9 @@ app = typer.Typer(
 )
 out, err = Console(), Console(stderr=True)
 
-ModelSpec = Annotated[str, typer.Argument(metavar="MODEL", help="file.py:factory, network.npz or integer.npz")]
+ModelSpec = Annotated[
+    str, typer.Argument(metavar="MODEL", help="file.py:factory, network.npz, integer.npz or a lava-dl .net")
+]
 TaskName = Annotated[str, typer.Option(help="a task (digits), data.npz, or file.py:function")]
 Data = Annotated[Path | None, typer.Option(help="raw folder or file of a named task")]
 Json = Annotated[Path | None, typer.Option("--json", help="write what was found out here")]

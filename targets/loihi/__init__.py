@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edge_anp import target
+from edge_anp import netx, target
 from edge_anp.artifact import Artifact
 from edge_anp.errors import Unsupported
 from edge_anp.integer import LOIHI2, Arithmetic, IntegerNetwork
 from edge_anp.kinds import KINDS
-from targets.loihi import about, legalize, lower, netx, run
+from targets.loihi import about, legalize, lower, run
 
 NO_MAX = "a synapse adds, it has no maximum; pool with AvgPool2d, or stride the convolution"
 
@@ -37,7 +37,10 @@ class Loihi:
     def lower(self, net: IntegerNetwork, folder: Path, network: Any = None, golden: str = "") -> Artifact:
         """Write Lava's files."""
         made = lower.lower(net, folder, golden)
-        about.write(net, folder, netx.write_if_possible(net, folder / "network.net"))
+        why_not = netx.refusals(net)
+        if not why_not:
+            netx.write(net, folder / "network.net")
+        about.write(net, folder, "; ".join(why_not))
         return made
 
     def open(self, folder: Path, runner: str, limit_s: float = 600) -> run.Session:

@@ -30,10 +30,20 @@ def write(net: IntegerNetwork, folder: Path, with_netx: str) -> None:
     broken += mapper._past(mapper.CORES, cores, "fewer or smaller layers, or several chips")
     limits = [
         [x.name, x.value, x.source]
-        for x in (mapper.CORES, mapper.NEURONS, mapper.AXONS_IN, mapper.AXONS_OUT, mapper.MEMORY, mapper.DELAY, mapper.EXPONENT)
+        for x in (
+            mapper.CORES,
+            mapper.NEURONS,
+            mapper.AXONS_IN,
+            mapper.AXONS_OUT,
+            mapper.MEMORY,
+            mapper.DELAY,
+            mapper.EXPONENT,
+        )
     ]
     columns = ["layer", "process", "neurons", "cores", "axons in", "axons out", "synapses, KiB"]
-    fit = broken or [f"{cores} of {mapper.CORES.value} cores; no limit is passed (an estimate: Intel's mapper is not public)"]
+    fit = broken or [
+        f"{cores} of {mapper.CORES.value} cores; no limit is passed (an estimate: Intel's mapper is not public)"
+    ]
     tables = [
         {"title": "on a Loihi 2 chip", "columns": columns, "rows": rows, "notes": [*fit, *said]},
         {"title": "limits", "columns": ["limit", "value", "source"], "rows": limits, "notes": [SENTENCE]},

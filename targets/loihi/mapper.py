@@ -56,7 +56,10 @@ def measure(net: IntegerNetwork) -> list[Use]:
     dense, shared, ways = zip(*(_bytes(net, i) for i in range(len(sizes))), strict=True)
     cores = [1] * len(sizes)
     for _ in range(2 * len(sizes) + 2):  # cores of a layer depend on those that read it
-        fan = [sum(cores[k] for k, x in enumerate(net.layers) for c in x.connections if c.source == i) for i in range(len(sizes))]
+        fan = [
+            sum(cores[k] for k, x in enumerate(net.layers) for c in x.connections if c.source == i)
+            for i in range(len(sizes))
+        ]
         need = [
             max(ceil(n / NEURONS.value), ceil(d / max(MEMORY.value - s, 1)), ceil(n * f / AXONS_OUT.value), 1)
             for n, d, s, f in zip(sizes, dense, shared, fan, strict=True)
