@@ -105,7 +105,7 @@ def _weight(rng: np.random.Generator, a: Arithmetic, shape: Shape) -> np.ndarray
     w = np.array(w)
     if w.size > 1 and rng.random() < 0.5:
         w.flat[0], w.flat[-1] = low, high
-    return (w // grain(a, w) * grain(a, w)).astype(np.int8 if high < 128 else np.int16)
+    return np.asarray(w // grain(a, w) * grain(a, w)).astype(np.int8 if high < 128 else np.int16)
 
 
 def _dense(rng: np.random.Generator, a: Arithmetic, size: int, out: int) -> Dense:

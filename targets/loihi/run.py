@@ -134,8 +134,12 @@ class Session:
         line, deadline = b"", time.monotonic() + self.limit_s
         while not line.endswith(b"\n"):
             left = deadline - time.monotonic()
-            if left <= 0 or not select.select([self.process.stdout], [], [], left)[0]:
+            if left <= 0:
                 raise self._stopped(f"there is no answer after {self.limit_s:g} s")
+            if not select.select([self.process.stdout], [], [], min(left, 0.5))[0]:
+                if self.process.poll() is not None:  # its children may keep the pipe open
+                    raise self._stopped("its process ended")
+                continue
             part = os.read(self.process.stdout.fileno(), 65536)
             if not part:
                 raise self._stopped("its process ended")

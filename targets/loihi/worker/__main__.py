@@ -33,8 +33,8 @@ def main():
     serve(options.serve, options.runner, options.shm, options.folder)
 
 
-def open_machine(path, runner):
-    """(circuit, machine, what runs): Lava is imported here."""
+def open_machine(path, runner, tell=print):
+    """(circuit, machine, what runs, how a sample is run): Lava is imported here. tell: of errors where no exception can come from."""
     import worker.importfix  # noqa: F401  before lava
     from worker import circuit, sample
 
@@ -48,7 +48,7 @@ def open_machine(path, runner):
     how = "its own runtime, a process a model" if runner == "lava-runtime" else "stepped in one process"
     python = ".".join(map(str, sys.version_info[:3]))
     ran = f"lava-nc {version('lava-nc')}'s fixed-point simulator on Python {python} ({how}), not silicon"
-    return made, Machine(made), ran, sample.run
+    return made, Machine(made, tell), ran, sample.run
 
 
 def check_golden(folder, runner):
@@ -99,7 +99,7 @@ def serve(path, runner, prefix, folder):
 
     threading.Thread(target=listen, daemon=True).start()
     try:
-        made, machine, ran, run = open_machine(path, runner)
+        made, machine, ran, run = open_machine(path, runner, lambda what: answer(error=what))
         answer(ran=ran)
         while True:
             ready.acquire()

@@ -99,7 +99,8 @@ class Strand(threading.Thread):
 class Stepping:
     """A circuit that steps here."""
 
-    def __init__(self, circuit):
+    def __init__(self, circuit, tell=None):
+        """tell: of no use here, where an error is an exception."""
         self.circuit = circuit
         executable = circuit.source.compile(circuit.config())
         for channel in executable.channel_builders:
