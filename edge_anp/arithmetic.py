@@ -46,8 +46,9 @@ class Arithmetic:
     mixed_step: a synapse with weights of both signs holds only multiples of it.
     shifts: the least and the greatest shift of a connection; None: any.
     bias: mantissa bits with sign, greatest exponent: a bias is mantissa 2^exponent; None: any integer.
-    threshold_step: a threshold is a multiple of it. one_threshold: a layer has one, positive; its units follow its neurons' thresholds.
+    threshold_step: a threshold is a multiple of it. one_threshold: they are positive, and a layer that resets to zero has one.
     seen_input: input is bounded by what calibration saw, so that weights may be larger.
+    spiking_readout: a readout is a neuron at the largest threshold, so its sums are kept too small to get there.
     membrane_bias: a layer's bias may skip the current and add to the membrane.
     """
 
@@ -65,6 +66,7 @@ class Arithmetic:
     threshold_step: int = 1
     one_threshold: bool = False
     seen_input: bool = False
+    spiking_readout: bool = False
     membrane_bias: bool = False
 
     @property
@@ -109,5 +111,6 @@ LOIHI2 = Arithmetic(
     threshold_step=2**6,
     one_threshold=True,
     seen_input=True,
+    spiking_readout=True,
     membrane_bias=True,
 )

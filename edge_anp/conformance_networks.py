@@ -199,14 +199,15 @@ def _with_threshold(rng: np.random.Generator, a: Arithmetic, layer: IntegerLayer
     """The layer with a threshold at a percentile of its membrane without resets, and a reset of any kind."""
     share = rng.uniform(50, 95)
     level = np.percentile(v, share, axis=(0, 1)) if rng.random() < 0.5 else np.percentile(v, share)
-    level = level if not a.one_threshold else np.median(level)
+    reset = str(rng.choice(["subtract", "zero", "none"])) if a.one_threshold else ""
+    level = np.median(level) if reset == "zero" else level
     vth = np.broadcast_to(np.clip(level, a.threshold_step, a.threshold_max), (layer.size,)).astype(np.int64)
     vth = vth // a.threshold_step * a.threshold_step
     if rng.random() < 0.05:
         vth = np.full(layer.size, a.threshold_max)
     n = layer.neuron
     neuron = IntegerNeuron(
-        *(n.leak, n.current_leak, vth, str(rng.choice(["subtract", "zero", "none"]))),  # type: ignore[arg-type]
+        *(n.leak, n.current_leak, vth, reset or str(rng.choice(["subtract", "zero", "none"]))),  # type: ignore[arg-type]
         *(bool(rng.random() < 0.5), str(rng.choice(["leak", "update"]))),  # type: ignore[arg-type]
     )
     return IntegerLayer(layer.shape, layer.connections, layer.bias, neuron, layer.unit, layer.name)

@@ -197,8 +197,8 @@ def _problems(net: IntegerNetwork, i: int, layer: IntegerLayer) -> Iterator[str]
         yield f"{who}: its threshold is {int(np.abs(vth.astype(np.int64)).max())}, the limit is {a.threshold_max}"
     if vth is not None and np.any(vth % a.threshold_step):
         yield f"{who}: its threshold must be a multiple of {a.threshold_step} ({a.name})"
-    if vth is not None and a.one_threshold and (np.ptp(vth) or vth.min(initial=1) < 1):
-        yield f"{who}: its thresholds are {vth.min()}..{vth.max()}; {a.name} has one a layer, and it is positive"
+    if vth is not None and a.one_threshold and (vth.min() < 1 or (layer.neuron.reset == "zero" and np.ptp(vth))):
+        yield f"{who}: thresholds are {vth.min()}..{vth.max()}; in {a.name} they are positive, and one where a reset is to zero"
     if np.any(layer.bias != round_bias(a, layer.bias)):
         yield f"{who}: a bias has more than {a.bias and a.bias[0]} bits before its exponent, or is past {a.bias_max} ({a.name})"
     if layer.bias_into == "membrane" and not a.membrane_bias:

@@ -7,6 +7,7 @@ units.py searches, for each layer, the shifts of smallest expected error; the un
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 import numpy as np
@@ -31,7 +32,7 @@ from edge_anp.neurons import LIF, CubaLIF, Readout, per_neuron
 from edge_anp.quantization_loss import QuantizationLoss, measure
 from edge_anp.synapses import Dense, Window
 from edge_anp.topology import INPUT, InputContract
-from edge_anp.units import Rows, Sharing, fit_units, integer_path, measure_rows, search_shifts
+from edge_anp.units import Rows, Sharing, integer_path, largest_sum, measure_rows, search_units
 
 LEAK_TOLERANCE = 0.05  # of 1 - beta: a leak that misses it takes the wider form (design.md 5)
 HEADROOM = 1.05  # calibration has not seen the largest membrane there will ever be
@@ -87,12 +88,16 @@ def _layer(
     sharing = _sharing(layer, threshold, i == len(network.layers) - 1 and network.decode.startswith("membrane"), a)
     bias = _bias(network, layer)
     floor = np.maximum(_smallest_units(layer, trace.states[i], a), np.abs(bias) / a.bias_max)
-    shifts = search_shifts(rows, floor, sharing, a)
-    unit = fit_units(rows, floor, sharing, shifts, a)
+    room = _room(layer, a)
+    if room < 1:
+        floor = np.maximum(floor, np.abs(bias) / (0.05 * room * a.accumulator.high))
+    shifts, unit = search_units(rows, floor, sharing, a, room)
     if threshold is not None:
         unit = _even_threshold(unit, threshold, sharing, a.threshold_step)
-    connections = tuple(_connection(r, unit, f, a) for r, f in zip(rows, shifts, strict=True))
     whole = round_bias(a, np.rint(bias / unit))
+    connections = _connections(rows, unit, shifts, a, compensate=True)
+    if largest_sum(rows, connections) + np.abs(whole).max(initial=0) > a.accumulator.high:
+        connections = _connections(rows, unit, shifts, a, compensate=False)  # which the search has seen to fit
     return IntegerLayer(layer.shape, connections, whole, _neuron(layer, unit, a), unit, layer.name)
 
 
@@ -111,12 +116,23 @@ def _numpy(value: object, layer: Layer) -> np.ndarray:
     return np.broadcast_to(per_neuron(value, layer.shape).detach().double().numpy(), (layer.size,))
 
 
+def _room(layer: Layer, a: Arithmetic) -> float:
+    """The share of the accumulator that keeps a readout below the largest threshold for ever: 1 - beta, times 1 - alpha."""
+    neuron = layer.neuron
+    if not a.spiking_readout or not isinstance(neuron, Readout):
+        return 1.0
+    leaks = [neuron.beta] if neuron.alpha is None else [neuron.beta, neuron.alpha]
+    lost = [1 - quantize_leak(_numpy(k, layer), a.leak).keep.max() / 2 ** max(a.leak.bits) for k in leaks]
+    return prod(lost) or 1.0
+
+
 def _sharing(layer: Layer, threshold: np.ndarray | None, compared: bool, a: Arithmetic) -> Sharing:
-    """One unit per neuron, channel or layer; a machine with one threshold a layer scales its neurons to it, which is exact."""
-    if a.one_threshold and threshold is not None:
+    """One unit per neuron, channel or layer; where a layer has one threshold, its neurons are scaled to it, which is exact."""
+    neuron = layer.neuron
+    if a.one_threshold and threshold is not None and isinstance(neuron, LIF) and neuron.reset == "zero":
         ratio = threshold / threshold.max()
         return Sharing(np.zeros(layer.size, np.int64), ratio if np.all(ratio > 0) else np.ones(layer.size))
-    return Sharing(_groups(layer, compared or a.one_threshold), np.ones(layer.size))
+    return Sharing(_groups(layer, compared), np.ones(layer.size))
 
 
 def _groups(layer: Layer, shared: bool) -> np.ndarray:
@@ -144,9 +160,12 @@ def _smallest_units(layer: Layer, states: dict[str, Tensor], a: Arithmetic) -> n
     return seen
 
 
-def _connection(r: Rows, unit: np.ndarray, shift: int, a: Arithmetic) -> IntegerConnection:
-    return IntegerConnection(
-        r.connection.source, integer_path(r, unit, shift, a, compensate=True), shift, r.connection.delay
+def _connections(
+    rows: Sequence[Rows], unit: np.ndarray, shifts: Sequence[int], a: Arithmetic, compensate: bool
+) -> tuple[IntegerConnection, ...]:
+    return tuple(
+        IntegerConnection(r.connection.source, integer_path(r, unit, f, a, compensate), f, r.connection.delay)
+        for r, f in zip(rows, shifts, strict=True)
     )
 
 

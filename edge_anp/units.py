@@ -1,7 +1,7 @@
 """Units and shifts of a layer: the search for the smallest expected error among those that fit.
 
 For connection c with shift F_c, a weight of neuron n is w_q = round(w scale_c / (unit_n 2^F_c)). The unit follows from the shifts: the
-smallest in which weights, threshold and membrane fit (`fit_units`); the shifts are searched (`search_shifts`).
+smallest in which weights, threshold and membrane fit (`fit_units`); the shifts are searched (`search_units`).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 import torch
@@ -111,8 +112,30 @@ def _error(rows: Sequence[Rows], unit: np.ndarray, shifts: Sequence[int], reach:
     return float(np.mean((unit / reach) ** 2)) * variance
 
 
-def search_shifts(rows: Sequence[Rows], floor: np.ndarray, sharing: Sharing, a: Arithmetic) -> list[int]:
-    """The shifts of least error whose sums fit, by coordinate descent from shifts at which every row just fits."""
+def search_units(
+    rows: Sequence[Rows], floor: np.ndarray, sharing: Sharing, a: Arithmetic, room: float = 1.0
+) -> tuple[list[int], np.ndarray]:
+    """(shifts, units [N]) of least error whose sums stay in `room` of the accumulator: else, all of it; else, whatever is nearest.
+
+    Where the shifts have a least one, sums that do not fit need units larger than the weights do.
+    """
+    shifts, cost = search_shifts(rows, floor, sharing, a, room)
+    if a.shifts is not None and cost == np.inf:
+        smallest = fit_units(rows, floor, sharing, [a.shifts[0]] * len(rows), a)
+        for octave in np.arange(0.25, 3.25 if room < 1 else 8.25, 0.25):
+            raised = np.maximum(floor, smallest * 2**octave)
+            shifts, cost = search_shifts(rows, raised, sharing, a, room)
+            if cost < np.inf:
+                return shifts, fit_units(rows, raised, sharing, shifts, a)
+        if room < 1:
+            return search_units(rows, floor, sharing, a)
+    return shifts, fit_units(rows, floor, sharing, shifts, a)
+
+
+def search_shifts(
+    rows: Sequence[Rows], floor: np.ndarray, sharing: Sharing, a: Arithmetic, room: float = 1.0
+) -> tuple[list[int], float]:
+    """The shifts of least error whose sums fit, by coordinate descent from shifts at which every row just fits; and that error."""
     allowed = SHIFTS if a.shifts is None else range(a.shifts[0], a.shifts[1] + 1)
     reach = fit_units(rows, floor, sharing, [max(allowed)] * len(rows), a) * a.membrane.high
 
@@ -126,7 +149,7 @@ def search_shifts(rows: Sequence[Rows], floor: np.ndarray, sharing: Sharing, a: 
             if bound + (2 ** (-f - 1) if f < 0 else 0) > a.accumulator.high:
                 return np.inf
             total += bound * 2.0**f
-        return np.inf if total > 0.9 * a.accumulator.high else _error(rows, unit, shifts, reach)
+        return np.inf if total > 0.9 * room * a.accumulator.high else _error(rows, unit, shifts, reach)
 
     largest = max(float(r.largest.max(initial=0)) for r in rows) or 1.0
     start = [int(np.clip(np.ceil(np.log2(max(r.largest.max(initial=0), 1e-12) / largest)), -8, 0)) for r in rows]
@@ -136,13 +159,19 @@ def search_shifts(rows: Sequence[Rows], floor: np.ndarray, sharing: Sharing, a: 
         moves = [[f + d * (k == j) for k, f in enumerate(best)] for j in range(len(best)) for d in (-1, 1)]
         better = min(moves, key=cost)
         if not cost(better) < cost(best):
-            return best
+            return best, cost(best)
         best = better
 
 
 def _sum_bound(r: Rows, unit: np.ndarray, shift: int, a: Arithmetic) -> int:
     """The largest |sum| of a connection in these units."""
     return path_bounds(integer_path(r, unit, shift, a), r.source_high)[1]
+
+
+def largest_sum(rows: Sequence[Rows], connections: Sequence[Any]) -> float:
+    """The largest |sum| of a layer's connections, each shifted."""
+    pairs = zip(rows, connections, strict=True)
+    return sum(path_bounds(c.path, r.source_high)[1] * 2.0**c.shift for r, c in pairs)
 
 
 def integer_path(r: Rows, unit: np.ndarray, shift: int, a: Arithmetic, compensate: bool = False) -> tuple[Map, ...]:

@@ -2,7 +2,8 @@
 
     reset "zero", a step late (snnTorch's Leaky)  ->  zero, at once: the stock LIF; the same spikes, membranes are seen after the reset
     current-based with alpha = 0                  ->  LIF: its current is its input
-Thresholds that differ within a layer need nothing: `quantize` scales each neuron's weights to the layer's one threshold, which is exact.
+Thresholds that differ within a layer that resets to zero need nothing: `quantize` scales each neuron's weights to one threshold, which is
+exact.
 """
 
 from __future__ import annotations

@@ -120,6 +120,7 @@ def _own(layer: IntegerLayer, p: int, arrays: dict[str, np.ndarray]) -> dict[str
     if n.current_leak is not None:
         arrays[f"current_keep{p}"] = n.current_leak.keep
     reset = "readout" if n.vth is None else n.reset
-    vth = 0 if n.vth is None else int(n.vth[0]) >> 6
+    if n.vth is not None:
+        arrays[f"vth{p}"] = n.vth
     rule = {"reset": reset, "zero": n.zero, "reset_delay": n.reset_delay, "bias_into": layer.bias_into}
-    return {"process": "Neuron", "vth": vth, **rule}
+    return {"process": "Neuron", **rule}

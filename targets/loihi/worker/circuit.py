@@ -121,7 +121,7 @@ def _neuron(people, arrays, p):
         shape=shape,
         keep=arrays[f"keep{p}"].reshape(shape),
         current_keep=None if current is None else current.reshape(shape),
-        vth=people["vth"] * 64,
+        vth=arrays[f"vth{p}"].reshape(shape) if f"vth{p}" in arrays else 0,
         bias=silent,
         bias_into=people["bias_into"],
         reset=people["reset"],

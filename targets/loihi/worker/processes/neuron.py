@@ -27,7 +27,7 @@ HIGH = 2**23 - 1  # lava/proc/lif/models.py: v is clipped to -HIGH..HIGH, u wrap
 
 
 class Neuron(AbstractProcess):
-    """keep, current_keep: per neuron, of 2^12. bias_into: "current" or "membrane". reset: as above, or "readout"."""
+    """keep, current_keep, vth: per neuron; leaks of 2^12. bias_into: "current" or "membrane". reset: as above, or "readout"."""
 
     def __init__(self, *, shape, keep, current_keep, vth, bias, bias_into, reset, zero, reset_delay):
         rule = {"current": current_keep is not None, "late": bias_into == "membrane"}
@@ -39,7 +39,7 @@ class Neuron(AbstractProcess):
         self.v = Var(shape=shape, init=0)
         self.keep = Var(shape=shape, init=keep)
         self.current_keep = Var(shape=shape, init=keep if current_keep is None else current_keep)
-        self.vth = Var(shape=(1,), init=vth)
+        self.vth = Var(shape=shape, init=vth)
         self.bias = Var(shape=shape, init=bias)
 
 
@@ -84,7 +84,7 @@ class PyNeuron(PyLoihiProcessModel):
             self.v[:] = clip(decay(self.v, self.keep) + c)
             self.s_out.send(np.zeros(self.v.shape, np.int32))
             return
-        vth = int(self.vth[0])
+        vth = self.vth.astype(np.int64)
         r = (self.v > vth).astype(np.int64)
         if reset == "subtract":
             v1 = clip(decay(self.v, self.keep) + c - r * vth)
