@@ -18,4 +18,14 @@ def _conformance(out: Path, seeds: int, jobs: int, neuron_steps: int) -> None:
     run_bench(neuron_steps, out)
 
 
-BENCHMARKS: dict[str, Callable[[Path, int, int, int], None]] = {"digits": _digits, "conformance": _conformance}
+def _loihi(out: Path, seeds: int, jobs: int, neuron_steps: int) -> None:
+    from edge_anp.bench_loihi import bench_loihi
+
+    bench_loihi(out, seeds)
+
+
+BENCHMARKS: dict[str, Callable[[Path, int, int, int], None]] = {
+    "digits": _digits,
+    "conformance": _conformance,
+    "loihi": _loihi,
+}

@@ -216,7 +216,10 @@ def report_(folder: Annotated[Path, typer.Argument(help="what `compile` wrote")]
 @app.command(epilog="Example: edge-anp bench digits --seeds 3 --out docs/results")
 @reported
 def bench(
-    name: Annotated[str, typer.Argument(help="digits: the learning rules; conformance: every target; speed: simulate")],
+    name: Annotated[
+        str,
+        typer.Argument(help="digits: the learning rules; conformance: every target; loihi: Lava, exactness and speed"),
+    ],
     seeds: Annotated[int, typer.Option(help="digits: how many")] = 3,
     jobs: Annotated[int, typer.Option(help="processes at once")] = 2,
     neuron_steps: Annotated[int, typer.Option(help="conformance: how many")] = 10_000_000,

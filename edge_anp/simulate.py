@@ -6,6 +6,8 @@ proves that at birth); a wider accumulator takes float64 and its 2^53. A state t
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from jaxtyping import Int
 
@@ -33,14 +35,15 @@ def run(net: IntegerNetwork, raster: Int[np.ndarray, "T B I"]) -> Trace:
             states[i] = {name: np.zeros((steps, batch, layer.size), whole) for name in layer.neuron.state_names}
             now, _ = _biases(layer)
             outside[i] = np.broadcast_to(now.astype(whole), (steps, batch, layer.size))
-            for c in layer.connections:
+            connections = _cast(layer, sums)
+            for c in connections:
                 if c.source not in block:
                     past = np.zeros_like(sent[c.source])
                     past[c.delay :] = sent[c.source][: max(steps - c.delay, 0)]
                     outside[i] = outside[i] + _drive(c, past.reshape(steps * batch, past.shape[2])).reshape(
                         steps, batch, layer.size
                     ).astype(whole)
-            inside[i] = [c for c in layer.connections if c.source in block]
+            inside[i] = [c for c in connections if c.source in block]
             steppers[i] = _Stepper(net, layer, whole)
         for t in range(steps):
             for i in block:
@@ -56,15 +59,23 @@ def run(net: IntegerNetwork, raster: Int[np.ndarray, "T B I"]) -> Trace:
     return Trace(tuple(sent[i].astype(np.uint8) for i in range(len(net.layers))), tuple(states))
 
 
+def _cast(layer: IntegerLayer, sums: type) -> list[IntegerConnection]:
+    """A layer's connections with weights in the type that they are summed in."""
+    return [
+        replace(c, path=tuple(replace(op, weight=op.weight.astype(sums)) if op.weighted else op for op in c.path))  # type: ignore[type-var]
+        for c in layer.connections
+    ]
+
+
 def _drive(connection: IntegerConnection, x: np.ndarray) -> np.ndarray:
-    """shift(w x, F) on a batch [B, I], in the floating-point type of x."""
+    """shift(w x, F) on a batch [B, I], in the floating-point type that x and the weights have."""
     for op in connection.path:
         if isinstance(op, Dense):
-            x = x @ op.weight.T.astype(x.dtype)
+            x = x @ op.weight.T
         elif isinstance(op, Diagonal):
-            x = x * op.weight.astype(x.dtype)
+            x = x * op.weight
         elif isinstance(op, Convolution):
-            x = convolve(x, op, op.weight.astype(x.dtype))
+            x = convolve(x, op, op.weight)
         else:
             assert isinstance(op, Window)
             axes = tuple(range(-len(op.kernel), 0))
@@ -99,7 +110,8 @@ class _Stepper:
             return lambda v: (v * keep + one // 2) >> of.bits
         if rounding == "floor":
             return lambda v: (v * keep) >> of.bits
-        return lambda v: np.sign(v) * ((np.abs(v) * keep) >> of.bits)
+        ratio = keep / one  # of 12 bits: times a state of 24 it is exact in float64, and the cast cuts toward zero
+        return lambda v: (v * ratio).astype(whole)
 
     def step(self, drive: np.ndarray, state: dict[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         neuron, vth, v, fit = self.neuron, self.vth, state["v"], reference.fit

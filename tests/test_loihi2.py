@@ -25,13 +25,15 @@ from edge_anp.synapses import Dense
 from edge_anp.topology import INPUT, InputContract
 
 
-def network(weight, shift=6, bias=0, vth=64 * 100, arithmetic=LOIHI2, reset="zero", high=1, into="current", alpha=None):
+def network(
+    weight, shift=6, bias=0, vth: object = 64 * 100, arithmetic=LOIHI2, reset="zero", high=1, into="current", alpha=None
+):
     w = np.asarray(weight, np.int16)
     n = len(w)
     current = None if alpha is None else Leak(np.full(n, alpha), 12)
-    neuron = IntegerNeuron(Leak(np.full(n, 4000), 12), current, np.broadcast_to(np.asarray(vth), (n,)), reset, False)
+    neuron = IntegerNeuron(Leak(np.full(n, 4000), 12), current, np.broadcast_to(np.asarray(vth), (n,)), reset, False)  # type: ignore[arg-type]
     ways = (IntegerConnection(INPUT, (Dense(w),), shift),)
-    layer = IntegerLayer((n,), ways, np.full(n, bias), neuron, np.ones(n), "", into)
+    layer = IntegerLayer((n,), ways, np.full(n, bias), neuron, np.ones(n), "", into)  # type: ignore[arg-type]
     return IntegerNetwork(arithmetic, (layer,), InputContract((w.shape[1],), high=high))
 
 

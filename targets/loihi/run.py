@@ -111,13 +111,7 @@ class Session:
         name = f"raster{self.count}.npy"
         folder = Path(self.place.name)
         np.save(folder / name, np.asarray(raster).astype(np.int64))
-        assert self.process.stdin is not None
-        try:
-            self.process.stdin.write(f"{name}\n".encode())
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            raise self._stopped("its process ended") from None
-        answer = self._answer()
+        answer = self._ask(name)
         self.seconds = float(answer["seconds"])
         with np.load(folder / answer["done"], allow_pickle=False) as file:
             found = {key: file[key] for key in file.files}
@@ -127,6 +121,19 @@ class Session:
             tuple(found[f"spikes{i}"] for i in range(len(self.layers))),
             tuple({n: found[f"{n}{i}"] for n in layer["states"]} for i, layer in enumerate(self.layers)),
         )
+
+    def time(self, steps: int) -> float:
+        """The seconds that so many steps take, with nothing read in between."""
+        return float(self._ask(f"time {steps}")["seconds"])
+
+    def _ask(self, request: str) -> dict[str, Any]:
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(f"{request}\n".encode())
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            raise self._stopped("its process ended") from None
+        return self._answer()
 
     def _answer(self) -> dict[str, Any]:
         """The worker's next line, within the limit."""

@@ -34,8 +34,8 @@ class Runtime:
         var = getattr(process, name)
         var.set(np.broadcast_to(np.asarray(value), var.shape).copy())
 
-    def step(self):
-        self.circuit.source.run(condition=self.steps)
+    def step(self, count=1):
+        self.circuit.source.run(condition=self.steps if count == 1 else RunSteps(num_steps=count))
 
     def _watch(self):
         while self.open:

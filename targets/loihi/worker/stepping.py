@@ -129,8 +129,12 @@ class Stepping:
     def set(self, process, name, value):
         self.get(process, name)[...] = value
 
-    def step(self):
-        """One step of every model, learning included where a model learns."""
+    def step(self, count=1):
+        """Steps of every model, learning included where a model learns."""
+        for _ in range(count):
+            self._step()
+
+    def _step(self):
         models = self.strands
         for strand in models:
             strand.model.time_step += 1
