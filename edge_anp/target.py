@@ -6,6 +6,7 @@ Targets are found in the entry-point group `edge_anp.targets`, so somebody else'
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -176,9 +177,11 @@ def compile_to(
 
             floats.save(network, Path(place) / "network.npz")
         folder.mkdir(exist_ok=True)
-        for name in (artifact.NAME, "network.npz"):
+        for name in (artifact.NAME, "network.npz", "network.net"):
             (folder / name).unlink(missing_ok=True)
         for path in Path(place).iterdir():
+            if path.is_dir():
+                shutil.rmtree(folder / path.name, ignore_errors=True)
             path.replace(folder / path.name)
         made = replace(made, folder=folder)
         artifact.write(made)

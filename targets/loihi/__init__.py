@@ -47,5 +47,9 @@ class Loihi:
         """Start a worker in Lava's environment. Raise ToolMissing if there is none."""
         return run.Session(folder, runner, limit_s)
 
+    def find_python(self) -> Path:
+        """The Python that Lava is in. Raise ToolMissing if there is none."""
+        return run.find_python()
+
 
 TARGET = Loihi()
