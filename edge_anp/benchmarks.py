@@ -35,4 +35,15 @@ def _speed(options: Options) -> None:
     run_bench(options.out)
 
 
-BENCHMARKS: dict[str, Callable[[Options], None]] = {"digits": _digits, "conformance": _conformance, "speed": _speed}
+def _loihi(options: Options) -> None:
+    from edge_anp.bench_loihi import bench_loihi
+
+    bench_loihi(options.out, options.seeds)
+
+
+BENCHMARKS: dict[str, Callable[[Options], None]] = {
+    "digits": _digits,
+    "conformance": _conformance,
+    "speed": _speed,
+    "loihi": _loihi,
+}

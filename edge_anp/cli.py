@@ -1,4 +1,4 @@
-"""The command line: edge-anp check | train | compile | verify | bench | demo | doctor.
+"""The command line: edge-anp check | train | compile | verify | report | bench | demo | doctor.
 
 Exit codes: 0 ok; 1 a difference, or something that `check` found; 2 bad input; 3 a missing tool; 130 Ctrl-C. An error is one paragraph;
 `--debug`, anywhere on the line, shows where it came from.
@@ -30,7 +30,9 @@ app = typer.Typer(
 )
 out, err = Console(), Console(stderr=True)
 
-ModelSpec = Annotated[str, typer.Argument(metavar="MODEL", help="file.py:factory, network.npz or integer.npz")]
+ModelSpec = Annotated[
+    str, typer.Argument(metavar="MODEL", help="file.py:factory, network.npz, integer.npz or a lava-dl .net")
+]
 TaskName = Annotated[str, typer.Option(help="a task (digits), data.npz, or file.py:function")]
 Data = Annotated[Path | None, typer.Option(help="raw folder or file of a named task")]
 Json = Annotated[Path | None, typer.Option("--json", help="write what was found out here")]
@@ -107,12 +109,24 @@ def check(
         write_json(json_file, {"read": False, "reasons": list(refusal.reasons), "targets": {}})
         err.print(str(refusal), markup=False, highlight=False)
         raise typer.Exit(1) from None
-    reasons = {name: targets.missing(targets.find(name), opened.network) for name in target or targets.available()}
+    found = {name: targets.review(targets.find(name), opened.network) for name in target or targets.available()}
+    reasons = {name: why for name, (why, _) in found.items()}
     out.print(report.layer_table(opened.network))
     for note in opened.reading.notes if opened.reading else ():
         out.print(f"note: {note}", markup=False)
     out.print(report.target_table(reasons))
-    write_json(json_file, {"read": True, "reasons": [], "targets": {name: list(r) for name, r in reasons.items()}})
+    for name, (_, notes) in found.items():
+        for note in notes:
+            out.print(f"{name}: {note}", markup=False, highlight=False)
+    write_json(
+        json_file,
+        {
+            "read": True,
+            "reasons": [],
+            "targets": {name: list(r) for name, r in reasons.items()},
+            "notes": {name: list(notes) for name, (_, notes) in found.items()},
+        },
+    )
     if any(reasons.values()):
         raise typer.Exit(1)
 
@@ -176,6 +190,8 @@ def compile_(
         )
     if done.loss is not None:
         out.print(report.loss_table(done.network, done.loss))
+    for note in done.notes:
+        out.print(note, markup=False, highlight=False)
     out.print(report.file_table(out_folder))
     write_json(json_file, report.loss_json(done.loss) if done.loss else {})
 
@@ -207,11 +223,23 @@ def verify(
     result.check()
 
 
+@app.command("report", epilog="Example: edge-anp report build/loihi")
+@reported
+def report_(folder: Annotated[Path, typer.Argument(help="what `compile` wrote")]) -> None:
+    """Show what a compiled network takes of its machine, and what of the machine's limits it passes."""
+    from edge_anp import artifact, report
+
+    artifact.read(folder)
+    for table in report.artifact_tables(folder):
+        out.print(table)
+
+
 @app.command(epilog="Example: edge-anp bench digits --seeds 3 --out docs/results")
 @reported
 def bench(
     name: Annotated[
-        str, typer.Argument(help="digits: the learning rules; conformance: simulate and onnx; speed: simulate")
+        str,
+        typer.Argument(help="digits: the learning rules; conformance: simulate, onnx; speed: simulate; loihi: Lava"),
     ],
     seeds: Annotated[int, typer.Option(help="digits: how many")] = 3,
     jobs: Annotated[int, typer.Option(help="processes at once")] = 2,

@@ -1,4 +1,4 @@
-"""What the command line means by MODEL: a factory in a Python file, `network.npz`, or `integer.npz`."""
+"""What the command line means by MODEL: a factory in a Python file, `network.npz`, `integer.npz`, or a lava-dl `.net`."""
 
 from __future__ import annotations
 
@@ -49,9 +49,15 @@ def open_model(
             raise ValueError(f"--weights goes with file.py:factory; {path.name} has its weights inside")
         if path.name.endswith("integer.npz"):
             return Model(integer.load(path))
+        if path.suffix == ".net":
+            from edge_anp import netx
+
+            return Model(netx.read(path))
         if path.suffix == ".npz":
             return Model(network.load(path))
-        raise BadFile(path, "it is no model", should_be="file.py:factory, a network.npz or an integer.npz")
+        raise BadFile(
+            path, "it is no model", should_be="file.py:factory, a network.npz, an integer.npz or a lava-dl .net"
+        )
     module = load_attribute(path, factory)()
     if not isinstance(module, nn.Module):
         raise ValueError(f"{spec}() returned a {type(module).__name__}; it must return a torch.nn.Module")

@@ -156,6 +156,18 @@ def missing(target: Target, network: Any) -> list[str]:
     return reasons
 
 
+def review(target: Target, network: Any) -> tuple[list[str], tuple[str, ...]]:
+    """(every reason why `target` cannot run a network, what it would make of it): before training, without data."""
+    reasons = missing(target, network)
+    if isinstance(network, IntegerNetwork):
+        return reasons, ()
+    try:
+        _, notes = target.legalize(network)
+    except Unsupported as refusal:
+        return list(dict.fromkeys([*reasons, *refusal.reasons])), ()
+    return reasons, notes
+
+
 def compile_to(
     target: Target,
     net: IntegerNetwork,
@@ -186,7 +198,7 @@ def compile_to(
 
             floats.save(network, Path(place) / "network.npz")
         folder.mkdir(exist_ok=True)
-        for name in (artifact.NAME, "network.npz"):
+        for name in (artifact.NAME, "network.npz", "network.net"):
             (folder / name).unlink(missing_ok=True)
         for path in sorted(p for p in Path(place).rglob("*") if p.is_file()):
             there = folder / path.relative_to(place)
@@ -197,4 +209,4 @@ def compile_to(
     return made
 
 
-__all__ = ["KINDS", "Artifact", "Session", "Target", "available", "compile_to", "find", "kinds", "missing"]
+__all__ = ["KINDS", "Artifact", "Session", "Target", "available", "compile_to", "find", "kinds", "missing", "review"]
