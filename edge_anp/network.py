@@ -109,7 +109,12 @@ class RunsElsewhere(Protocol):
     """A network whose steps are computed by other means than here, on integers for example."""
 
     def run(
-        self, raster: Tensor, spike: Spike, reset_spike: Spike, start: Moment | None, added: Sequence[Tensor | None] | None
+        self,
+        raster: Tensor,
+        spike: Spike,
+        reset_spike: Spike,
+        start: Moment | None,
+        added: Sequence[Tensor | None] | None,
     ) -> Trace: ...
 
 

@@ -58,8 +58,8 @@ def test_what_was_asked_is_counted(digits):
 
 def test_learned_feedback_travels_in_the_network(digits):
     history = trained(digits, FeedbackANP("label", None))
-    assert set(history.network.feedback) == {"B", "R"}
-    assert torch.equal(history.network.feedback["B"], history.state["B"])
+    assert set(history.network.feedback) == {"1.0.weight", "0.1.weight"}
+    assert torch.equal(history.network.feedback["1.0.weight"], history.state["1.0.weight"])
 
 
 def test_every_epoch_shows_every_sample_once_in_an_order_of_its_own():
