@@ -73,7 +73,7 @@ def train_run(
         log.writelines(json.dumps({"update": k, "loss": x}) + "\n" for k, x in enumerate(history.losses))
     result = {
         "rule": rule_name,
-        "signal": rule.signal.name.lower(),
+        "signal": str(rule.signal),
         "look_back": look_back,
         "validation": evaluate(history.network, task.validation),
         "test": evaluate(history.network, task.test),

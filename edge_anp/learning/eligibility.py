@@ -17,7 +17,7 @@ from torch import Tensor
 from edge_anp.learning.observed import Observed
 from edge_anp.learning.wiring import weight_gradients
 from edge_anp.network import Moment, Network, Trace
-from edge_anp.synapses import Dense
+from edge_anp.synapses import Dense, Map
 
 Piece = tuple[Tensor, Trace, Moment]  # a run: its raster, its trace, the moment it began
 
@@ -55,7 +55,7 @@ class Eligibility:
                 if self.trace and self.carries(network):
                     self._carry(i, k, c.path[0], direction[i], sent, later.sum(0), steps)
 
-    def _carry(self, i: int, k: int, op: Dense, d: Tensor, sent: Tensor, later: Tensor, steps: int) -> None:  # type: ignore[override]
+    def _carry(self, i: int, k: int, op: Map, d: Tensor, sent: Tensor, later: Tensor, steps: int) -> None:
         """Close the eligibility of earlier pieces with this one's losses, and let it go on."""
         decay = self.trace ** torch.arange(steps - 1, -1, -1, device=d.device, dtype=d.dtype)[:, None, None]
         old = self.carried.get((i, k))

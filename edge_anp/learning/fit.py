@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from edge_anp import network as networks
 from edge_anp.learning.draws import Draw
-from edge_anp.learning.rule import Ask, Rule, State
+from edge_anp.learning.rule import Ask, Rule, Signal, State
 from edge_anp.learning.watch import Watch
 from edge_anp.network import Network
 from edge_anp.noise import noise
@@ -65,7 +65,7 @@ def fit(
     losses: list[float] = []
     asked: Counter[str] = Counter()
     for k, (raster, ask) in enumerate(batches):
-        if ask.signal is not rule.signal:
+        if ask.signal != rule.signal:
             raise ValueError(
                 f"the batches answer a {ask.signal}, but the rule learns from a {rule.signal}; they must agree"
             )
@@ -120,7 +120,7 @@ def train(
     def batches() -> Iterator[tuple[Tensor, Ask]]:
         for indices in draw_batches(len(samples), batch, updates, seed):
             raster, targets = samples.batch(indices)
-            yield raster, Ask(rule.signal, targets, classes)
+            yield raster, Ask(Signal(rule.signal), targets, classes)
 
     first = int(noise(seed, 0, int(Draw.RUN), 0, 0, 0))  # so that the updates of seeds 0 and 1 share no noise
     with show(f"training, {rule.signal}", updates, progress) as seen:

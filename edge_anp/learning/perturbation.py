@@ -92,13 +92,10 @@ class Perturbation:
                 losses.append(loss)
             for name, gradient in eligibility.gradients(network).items():
                 found[name] = found.get(name, 0) + gradient
-        ranks = float(ask.total(torch.ones(())))
-        scale = 1 / (raster.shape[1] if self.per_sample else 1 / ranks) / self.draws
-        scale = scale / raster.shape[1] if self.average else scale
-        pieces = len(losses) // self.draws
-        return Update(
-            {name: g * scale for name, g in found.items()}, state, sum(losses) / len(losses) if pieces else 0.0
-        )
+        batch, ranks = raster.shape[1], float(ask.total(torch.ones(())))
+        scale = (1 / batch if self.per_sample else ranks) / self.draws  # fit takes the mean over machines
+        scale = scale / (ranks * batch) if self.average else scale
+        return Update({name: g * scale for name, g in found.items()}, state, sum(losses) / len(losses))
 
     def _pieces(
         self, network: Network, raster: Tensor, ask: Ask, seed: int, q: int
@@ -180,7 +177,7 @@ class Perturbation:
         if not self.per_sample:
             power = [ask.total(p.sum(1, keepdim=True)) for p in power]
         if self.norm == "network":
-            power = [sum(power)] * len(power)
+            power = [torch.stack(power).sum(0)] * len(power)
         count = sum(layer.size for layer in network.layers) + (network.input.size if self.inputs else 0)
         f = count**0.5 if self.factor == "sqrt" else float(count)
         return [f * a / p.clamp(min=torch.finfo(p.dtype).tiny) for a, p in zip(da, power, strict=True)]

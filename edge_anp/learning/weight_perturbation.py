@@ -27,7 +27,7 @@ def perturb_weights(rule: Perturbation, network: Network, raster: Tensor, ask: A
         plain = _run(network, trained, raster, len(raster), lambda t: None)
         up = _run(network, trained, raster, size, at)
         other = (
-            _run(network, trained, raster, size, lambda t: {n: -x for n, x in at(t).items()})
+            _run(network, trained, raster, size, lambda t, at=at: {n: -x for n, x in at(t).items()})
             if rule.antithetic
             else plain
         )
@@ -35,6 +35,7 @@ def perturb_weights(rule: Perturbation, network: Network, raster: Tensor, ask: A
         low, _ = rule._losses(network, other, ask, len(raster), 0, None)
         change = (0.5 if rule.antithetic else 1.0) * (high - low)
         change = ask.total(change.sum(1)) / ask.total(torch.tensor(float(change.shape[1]), device=change.device))
+        together = change.sum()  # one noise a trial answers for all of it
         for t in range(len(change) - 2, -1, -1):
             change[t] += rule.trace * change[t + 1]
         divide = rule.draws * (rule.sigma if rule.scale == "sigma" else rule.sigma**2)
@@ -44,9 +45,8 @@ def perturb_weights(rule: Perturbation, network: Network, raster: Tensor, ask: A
                     for name, xi in at(t).items():
                         found[name] += weight / divide * xi
         else:
-            weight = change.sum() if rule.trace == 0 else change[0]
             for name, xi in at(0).items():
-                found[name] += weight / divide * xi
+                found[name] += together / divide * xi
         losses.append(float(low.mean()) if rule.error == "streaming" else float(low[-1].mean()))
     scale = 1 / raster.shape[1] if rule.average else 1.0
     return Update({name: g * scale for name, g in found.items()}, {}, sum(losses) / len(losses))
