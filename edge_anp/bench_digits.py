@@ -26,8 +26,9 @@ from rich.table import Table
 from edge_anp import tasks
 from edge_anp.learning.bptt import BPTT
 from edge_anp.learning.feedback import FeedbackANP
-from edge_anp.learning.fit import evaluate, train
+from edge_anp.learning.fit import evaluate
 from edge_anp.learning.rule import Rule
+from edge_anp.learning.trainer import train
 from edge_anp.network import Connection, Layer, Network
 from edge_anp.neurons import LIF, Readout
 from edge_anp.synapses import Dense

@@ -60,7 +60,7 @@ class Observed:
 
 def observe(network: Network, raster: Float[Tensor, "T B I"], start: Moment | None = None) -> Observed:
     """Run a network and keep what learning asks for."""
-    start = begin(network, raster) if start is None else start
+    given, start = start, begin(network, raster) if start is None else start
     calls: list[Tensor] = []
 
     def watch(mem: Tensor, threshold: Tensor) -> Tensor:
@@ -69,9 +69,9 @@ def observe(network: Network, raster: Float[Tensor, "T B I"], start: Moment | No
 
     immediate = any(isinstance(x.neuron, LIF) and not x.neuron.reset_delay for x in network.layers)
     if not immediate:  # the membrane that is kept is the one that decided
-        trace = run(network, raster, start=start)
+        trace = run(network, raster, start=given)
         return Observed(raster, trace, tuple(s["mem"] for s in trace.states), start)
-    trace = run(network, raster, spike=watch, start=start)
+    trace = run(network, raster, spike=watch, start=given)
     decided: dict[int, Tensor] = {}
     for block in topology.blocks(network.layers):
         firing = [i for i in block if isinstance(network.layers[i].neuron, LIF)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
 
@@ -14,7 +13,7 @@ from edge_anp.learning.rule import Rule
 PAPER = {"per_sample": False, "scale": "sigma"}  # the source paper's code: one loss difference a batch, 1/sigma
 SPIKING = {"sigma": 0.3, "antithetic": True}  # noise that flips no spike teaches nothing
 
-PRESETS: dict[str, tuple[Callable[..., Any], dict[str, Any], str]] = {
+PRESETS: dict[str, tuple[type[Any], dict[str, Any], str]] = {
     "feedback-anp": (FeedbackANP, {}, "forward passes and a label, scores or a reward; feedback learned by flip probes"),
     "bptt": (BPTT, {}, "surrogate backpropagation through time"),
     "onestep": (BPTT, {"one_step": True}, "backpropagation that crosses no step: the source paper's baseline"),

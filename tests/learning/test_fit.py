@@ -12,8 +12,9 @@ from edge_anp.bench_digits import build_network
 from edge_anp.errors import EdgeAnpError
 from edge_anp.learning.bptt import BPTT
 from edge_anp.learning.feedback import FeedbackANP
-from edge_anp.learning.fit import draw_batches, evaluate, fit, train
+from edge_anp.learning.fit import evaluate, fit
 from edge_anp.learning.rule import Signal, Update
+from edge_anp.learning.trainer import draw_batches, train
 from edge_anp.learning.watch import Watch
 from edge_anp.network import run, scores
 

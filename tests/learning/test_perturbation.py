@@ -81,7 +81,8 @@ def paper(net, raster, targets, rule, seed, sigma=1e-3):
     draw = lambda what, t, layer, *places: sigma * gaussian(seed, places[0], what, t, layer, places[1]).double()  # noqa: E731
     for t, x in enumerate(raster):
         before, noisy_before = clean, noisy
-        a, xi, zeta = x @ w.T + clean @ r.T, 0.0, 0.0
+        a = x @ w.T + clean @ r.T
+        xi = zeta = torch.zeros(0)
         if rule == "wp":
             flat = [
                 draw(int(Draw.WEIGHTS), t, k, 0, torch.arange(p.numel())).reshape(p.shape)
