@@ -73,7 +73,7 @@ Neuron = LIF | Readout | Tanh
 
 def heaviside(mem: Tensor, threshold: Tensor) -> Tensor:
     """1 where mem - threshold > 0, else 0; no gradient."""
-    return ((mem - threshold).detach() > 0).to(mem.dtype)
+    return (mem.detach() > threshold).to(mem.dtype)
 
 
 def state_names(neuron: Neuron) -> tuple[str, ...]:
@@ -130,11 +130,16 @@ def stepper(
 
         return read
     threshold = per_neuron(neuron.threshold, shape)
+    last: tuple[Tensor, Tensor] | None = None  # a membrane and its spikes: with reset delay these are the reset that is due next
 
     def fire(currents: Sequence[Tensor], state: State) -> tuple[Tensor, State]:
+        nonlocal last
         new, currents = _pass_current(alpha, currents, state)
         before = state["mem"]
-        due = before if neuron.reset == "none" else reset_spike(before, threshold)
+        if last is not None and last[0] is before:
+            due = last[1]
+        else:
+            due = before if neuron.reset == "none" else reset_spike(before, threshold)
         if neuron.reset == "zero" and neuron.zero == "leak":
             mem = _add((beta * ((1 - due) * before), *currents))
         else:
@@ -144,6 +149,8 @@ def stepper(
             elif neuron.reset == "zero":
                 mem = mem - due * mem
         spikes = spike(mem, threshold)
+        if spike is reset_spike:
+            last = (mem, spikes)
         if not neuron.reset_delay and neuron.reset != "none":
             extra = spikes - due if spike is reset_spike else reset_spike(mem, threshold) - due
             mem = mem - extra * (threshold if neuron.reset == "subtract" else mem)

@@ -285,7 +285,7 @@ def test_the_gradient_of_the_weights_comes_back_through_d(make, data, asking):
     """d loss(W D) / dW by finite differences along a random direction."""
     net, (raster, labels) = make(reset="none", recurrence="none"), data()
     rule = Decorrelated(BPTT(), rate=0.01)
-    state = rule.init(net, 0)
+    state = dict(rule.init(net, 0))
     for name in ("decorrelate.-1", "decorrelate.0"):
         state[name] = state[name] + 0.2 * torch.randn_like(state[name])
     w = net.parameters()["1.0.weight"]  # the loss is smooth in the readout
