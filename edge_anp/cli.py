@@ -39,6 +39,9 @@ Json = Annotated[Path | None, typer.Option("--json", help="write what was found 
 Shape = Annotated[str | None, typer.Option(help="shape of one time step, e.g. 1,28,28")]
 Weights = Annotated[Path | None, typer.Option(help="a state_dict for the factory's module: .safetensors or .pt")]
 Decode = Annotated[str | None, typer.Option(help="count, first_spike, membrane_mean or membrane_last")]
+RULE_HELP = (
+    "feedback-anp, bptt, onestep, readout, eprop-symmetric, eprop-random, reinforce, wp, np, anp, or file.py:rule"
+)
 Seed = Annotated[int, typer.Option(help="of everything that is random")]
 
 
@@ -137,25 +140,49 @@ def check(
 @reported
 def train(
     model: ModelSpec,
-    task: TaskName,
-    out_folder: Annotated[Path, typer.Option("--out", help="folder of the run")],
-    rule: Annotated[str, typer.Option(help="feedback-anp, bptt, readout, or file.py:rule")] = "feedback-anp",
-    signal: Annotated[str, typer.Option(help="feedback-anp: label, score or reward")] = "label",
-    look_back: Annotated[str, typer.Option(help="feedback-anp: steps of the trial looked back on, or `trial`")] = "0",
+    task: Annotated[str | None, typer.Option(help="a task (digits, fsdd, ...), data.npz, or file.py:function")] = None,
+    out_folder: Annotated[Path | None, typer.Option("--out", help="folder of the run")] = None,
+    resume: Annotated[Path | None, typer.Option(help="folder of a run that stopped: go on exactly there")] = None,
+    rule: Annotated[str, typer.Option(help=RULE_HELP)] = "feedback-anp",
+    signal: Annotated[str | None, typer.Option(help="feedback-anp: label (default), score or reward")] = None,
+    look_back: Annotated[
+        str | None, typer.Option(help="feedback-anp: steps looked back on (default 0), or `trial`")
+    ] = None,
+    error: Annotated[str | None, typer.Option(help="when the error comes: end of the trial, or streaming")] = None,
+    feedback: Annotated[str | None, typer.Option(help="feedback-anp: learned (default), symmetric or random")] = None,
+    queries: Annotated[int | None, typer.Option(help="feedback-anp by score: pairs of scores a trial")] = None,
+    credit: Annotated[str | None, typer.Option(help="wp, np, anp: instant, trace, to-go, or a decay in 0..1")] = None,
+    sigma: Annotated[float | None, typer.Option(help="the noise of a perturbation or of a probe")] = None,
+    draws: Annotated[int | None, typer.Option(help="wp, np, anp: perturbations an update")] = None,
+    decorrelate: Annotated[bool, typer.Option("--decorrelate", help="decorrelate what dense synapses receive")] = False,
+    decorrelation_rate: Annotated[float, typer.Option(help="how fast")] = 1e-3,
+    reward: Annotated[str | None, typer.Option(help="file.py:function(outputs, action, sample) -> [B] in 0..1")] = None,
+    on: Annotated[str, typer.Option(help="float, or integer: the forward pass is the integer network")] = "float",
     updates: Annotated[int, typer.Option(help="weight updates")] = 600,
     batch: Annotated[int, typer.Option(help="samples per update")] = 128,
-    rate: Annotated[float, typer.Option(help="learning rate of Adam, annealed along a cosine")] = 4e-3,
+    rate: Annotated[float, typer.Option(help="learning rate, annealed along a cosine")] = 4e-3,
+    optimizer: Annotated[str, typer.Option(help="a name in torch.optim, perhaps SGD:momentum=0.9")] = "Adam",
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto")] = "cpu",
+    every: Annotated[int, typer.Option("--checkpoint", help="updates between two checkpoints")] = 100,
     weights: Weights = None,
     decode: Decode = None,
     data: Data = None,
     seed: Seed = 0,
 ) -> None:
-    """Train a network with one of the learning rules."""
+    """Train a network with one of the learning rules. Ctrl-C leaves a run that --resume goes on with."""
     from edge_anp import training
 
-    training.train_run(
-        model, task, out_folder, rule, signal, look_back, updates, batch, rate, weights, decode, data, seed, out
-    )
+    if resume is not None:
+        training.resume_run(model, resume, out)
+        return
+    if task is None or out_folder is None:
+        raise ValueError("a new run needs --task and --out; an old one goes on with --resume FOLDER")
+    choices = training.Choices(
+        model, task, rule, signal, look_back, updates, batch, rate, str(weights) if weights else None, decode,
+        str(data) if data else None, seed, optimizer, device, on, reward, error, credit, sigma, draws, queries, feedback,
+        decorrelate, decorrelation_rate,
+    )  # fmt: skip
+    training.train_run(choices, out_folder, every, out)
 
 
 @app.command(

@@ -23,8 +23,9 @@ from edge_anp.compilation import compile_network
 from edge_anp.integer import quantize_input
 from edge_anp.learning.bptt import BPTT
 from edge_anp.learning.feedback import FeedbackANP
-from edge_anp.learning.fit import evaluate, train
+from edge_anp.learning.fit import evaluate
 from edge_anp.learning.rule import Rule
+from edge_anp.learning.trainer import train
 from edge_anp.quantization_loss import measure
 from edge_anp.snntorch_model import read
 from edge_anp.verify import verify
