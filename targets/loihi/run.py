@@ -22,6 +22,7 @@ import numpy as np
 
 from edge_anp.errors import BadFile, Divergence, ToolMissing
 from edge_anp.integer import Trace
+from targets.loihi import about
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = Path(__file__).with_name("worker")
@@ -46,6 +47,8 @@ def find_python() -> Path:
 
 class Session:
     """One artifact in one worker. limit_s: for one answer; the first includes Lava's start."""
+
+    statement = about.SENTENCE
 
     def __init__(self, folder: Path, runner: str, limit_s: float, python: Path | None = None, worker: Path = WORKER):
         self.path, self.limit_s = Path(folder) / "lava.npz", limit_s
