@@ -18,7 +18,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -60,12 +60,16 @@ def _round(x: np.ndarray, draw: float) -> np.ndarray:
 
 @dataclass
 class Layer:
-    """Neurons and the synapses that feed them, learning. w [N, I]; dv of 4096; vth in weights; noise is added in weights."""
+    """Neurons and the synapses that feed them, learning. w [N, I]; dv of 4096; vth in weights; noise is added in weights.
+
+    sends: its noisy spikes, or its clean ones, the noise being a probe of what a push would change.
+    """
 
     w: np.ndarray
     dv: int
     vth: int
     rule: Rule
+    sends: Literal["noisy", "clean"] = "noisy"
     v: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
@@ -94,7 +98,7 @@ class Layer:
         self.a = self.w @ x
         y1, y2 = NOUGHT + 32 * (s - c), NOUGHT + np.clip(third, -63, 63)
         self._learn(x, y1, y2)
-        return s
+        return s if self.sends == "noisy" else c
 
     def _learn(self, x: np.ndarray, y1: np.ndarray, y2: np.ndarray) -> None:
         rule = self.rule
@@ -122,7 +126,7 @@ def _accumulate(value: np.ndarray, products: list[np.ndarray], draw: float) -> n
 
 def write(layers: Sequence[Layer], path: Path) -> None:
     """Write a chain of learning layers as worker/learner.py builds it: lava.npz."""
-    said = [{"dv": x.dv, "vth": x.vth, **asdict(x.rule), **x.rule.strings()} for x in layers]
+    said = [{"dv": x.dv, "vth": x.vth, "sends": x.sends, **asdict(x.rule), **x.rule.strings()} for x in layers]
     content = {
         "version": 1,
         "layers": [{"states": []} for _ in layers],

@@ -36,7 +36,7 @@ class Chain:
         rule = Loihi3FLearningRule(dw=layer["dw"], dt=layer["dt"], **traces)
         shape = (len(w),)
         synapses = LearningDense(weights=w, learning_rule=rule, sign_mode=SignMode.MIXED)
-        neurons = Perturbed(shape=shape, learning_rule=rule, dv=layer["dv"], vth=layer["vth"])
+        neurons = Perturbed(shape=shape, learning_rule=rule, dv=layer["dv"], vth=layer["vth"], sends=layer["sends"])
         noise, third = (Source(data=np.zeros((*shape, 1), np.int32)) for _ in range(2))
         sink = Sink(shape=shape, buffer=1)
         spikes.connect(synapses.s_in)

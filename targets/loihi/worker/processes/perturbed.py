@@ -21,10 +21,10 @@ NOUGHT = 64  # a trace is unsigned, 7 bits: what is less than nothing is less th
 
 
 class Perturbed(LearningNeuronProcess, AbstractProcess):
-    """dv of 4096; vth in weights. The noise comes in by a port, so that whoever makes it can make it again."""
+    """dv of 4096; vth in weights; sends "noisy" or "clean" spikes. The noise comes in by a port: whoever makes it can make it again."""
 
-    def __init__(self, *, shape, learning_rule, dv, vth):
-        super().__init__(shape=shape, learning_rule=learning_rule)
+    def __init__(self, *, shape, learning_rule, dv, vth, sends):
+        super().__init__(shape=shape, learning_rule=learning_rule, sends=sends)
         self.a_in = InPort(shape=shape)
         self.noise_in = InPort(shape=shape)
         self.s_out = OutPort(shape=shape)
@@ -53,7 +53,7 @@ class PyPerturbed(LearningNeuronModelFixed):
         s, c = self._advance(self.v, a + noise), self._advance(self.clean, a)
         self.y1[:] = NOUGHT + 32 * (s - c)
         self.y2[:] = NOUGHT + np.clip(third, -63, 63)
-        self.s_out.send(s)
+        self.s_out.send(s if self.proc_params["sends"] == "noisy" else c)
         self.s_out_bap.send(s.astype(bool))
         self.s_out_y1.send(self.y1)
         self.s_out_y2.send(self.y2)
