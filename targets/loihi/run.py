@@ -22,6 +22,7 @@ import numpy as np
 
 from edge_anp.errors import BadFile, Divergence, ToolMissing
 from edge_anp.integer import Trace
+from targets.loihi import about
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = Path(__file__).with_name("worker")
@@ -46,6 +47,8 @@ def find_python() -> Path:
 
 class Session:
     """One artifact in one worker. limit_s: for one answer; the first includes Lava's start."""
+
+    statement = about.SENTENCE
 
     def __init__(self, folder: Path, runner: str, limit_s: float, python: Path | None = None, worker: Path = WORKER):
         self.path, self.limit_s = Path(folder) / "lava.npz", limit_s
@@ -107,20 +110,30 @@ class Session:
 
     def run(self, raster: np.ndarray) -> Trace:
         """Run from silence: raster [T, I] -> spikes and states [T, N]."""
+        found = self.exchange(np.asarray(raster).astype(np.int64))
+        return Trace(
+            tuple(found[f"spikes{i}"] for i in range(len(self.layers))),
+            tuple({n: found[f"{n}{i}"] for n in layer["states"]} for i, layer in enumerate(self.layers)),
+        )
+
+    def exchange(self, content: np.ndarray | dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Give the worker a raster, or arrays by name, and take the arrays that it answers with."""
         self.count += 1
-        name = f"raster{self.count}.npy"
         folder = Path(self.place.name)
-        np.save(folder / name, np.asarray(raster).astype(np.int64))
+        if isinstance(content, dict):
+            name = f"asked{self.count}.npz"
+            entries: dict[str, Any] = dict(content)
+            np.savez(folder / name, **entries)
+        else:
+            name = f"raster{self.count}.npy"
+            np.save(folder / name, content)
         answer = self._ask(name)
         self.seconds = float(answer["seconds"])
         with np.load(folder / answer["done"], allow_pickle=False) as file:
             found = {key: file[key] for key in file.files}
         for used in (name, answer["done"]):
             (folder / used).unlink()
-        return Trace(
-            tuple(found[f"spikes{i}"] for i in range(len(self.layers))),
-            tuple({n: found[f"{n}{i}"] for n in layer["states"]} for i, layer in enumerate(self.layers)),
-        )
+        return found
 
     def time(self, steps: int) -> float:
         """The seconds that so many steps take, with nothing read in between."""

@@ -24,7 +24,7 @@ def even(rng: np.random.Generator, low: int, high: int, shape: tuple[int, ...]) 
 def neuron(rng: np.random.Generator, size: int, current: bool, reset: str, zero: str, late: bool, leaks: int = 1):
     keep = rng.integers(3000, 4097, leaks)[rng.integers(0, leaks, size)]
     alpha = Leak(np.full(size, int(rng.integers(1500, 3500))), 12) if current else None
-    vth = 64 * (rng.integers(900, 1800, size) if reset != "zero" else np.full(size, int(rng.integers(900, 1800))))
+    vth = 64 * (rng.integers(500, 1200, size) if reset != "zero" else np.full(size, int(rng.integers(500, 1200))))
     return IntegerNeuron(Leak(keep, 12), alpha, vth, reset, late, zero)  # type: ignore[arg-type]
 
 

@@ -38,7 +38,13 @@ def open_machine(path, runner, tell=print):
     import worker.importfix  # noqa: F401  before lava
     from worker import circuit, sample
 
-    made = circuit.build(*circuit.read(path))
+    description, arrays = circuit.read(path)
+    if "learning" in description:
+        from worker import learner
+
+        made, run = learner.Chain(description, arrays), learner.run
+    else:
+        made, run = circuit.build(description, arrays), sample.run
     if runner == "lava-runtime":
         from worker.runtime import Runtime as Machine
     else:
@@ -48,7 +54,7 @@ def open_machine(path, runner, tell=print):
     how = "its own runtime, a process a model" if runner == "lava-runtime" else "stepped in one process"
     python = ".".join(map(str, sys.version_info[:3]))
     ran = f"lava-nc {version('lava-nc')}'s fixed-point simulator on Python {python} ({how}), not silicon"
-    return made, Machine(made, tell), ran, sample.run
+    return made, Machine(made, tell), ran, run
 
 
 def check_golden(folder, runner):
@@ -109,12 +115,20 @@ def serve(path, runner, prefix, folder):
                 machine.step(int(name.split()[1]))
                 answer(seconds=time.perf_counter() - began)
                 continue
-            trace = run(made, machine, np.load(folder / name, allow_pickle=False).astype(np.int64))
+            trace = run(made, machine, load(folder / name))
             np.savez(folder / (name + ".trace.npz"), **trace)
             answer(done=name + ".trace.npz", seconds=time.perf_counter() - began)
     except BaseException as error:
         answer(error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
         time.sleep(3600)  # until stdin ends: Lava's own exit may hang
+
+
+def load(path):
+    """A raster from .npy, or several arrays by name from .npz."""
+    if path.suffix == ".npz":
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key].astype(np.int64) for key in file.files}
+    return np.load(path, allow_pickle=False).astype(np.int64)
 
 
 def name_segments(prefix):

@@ -18,7 +18,7 @@ from edge_anp.topology import INPUT, InputContract
 from targets.loihi import TARGET, lower, mapper, run, schedule
 
 
-def lif(beta=0.9, **more):
+def lif(beta: object = 0.9, **more):
     return LIF(torch.as_tensor(beta), torch.tensor(1.0), **more)
 
 
