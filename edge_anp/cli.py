@@ -110,8 +110,11 @@ def check(
     out.print(report.layer_table(opened.network))
     for note in opened.reading.notes if opened.reading else ():
         out.print(f"note: {note}", markup=False)
-    out.print(report.target_table(reasons))
-    write_json(json_file, {"read": True, "reasons": [], "targets": {name: list(r) for name, r in reasons.items()}})
+    machines = {name: targets.find(name) for name, why in reasons.items() if not why}
+    sizes = {name: m.sizes(opened.network) for name, m in machines.items() if hasattr(m, "sizes")}  # type: ignore[attr-defined]
+    out.print(report.target_table(reasons, sizes))
+    found = {name: list(r) for name, r in reasons.items()}
+    write_json(json_file, {"read": True, "reasons": [], "targets": found, "sizes": sizes})
     if any(reasons.values()):
         raise typer.Exit(1)
 

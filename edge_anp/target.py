@@ -57,8 +57,8 @@ class Target(Protocol):
         One that ends in a colon stands for all that begin so: `serial:` for serial:/dev/ttyACM0.
     supports: for each of KINDS, "" or the reason why not.
 
-    It may also have `by_default`: the runners that `verify` takes where none is named (without it: all), and `options`: what `lower`
-    takes by keyword, each a text.
+    It may also have `by_default`: the runners that `verify` takes where none is named (without it: all); `options`: what `lower` takes
+    by keyword, each a text; and `sizes(network)`: the bytes that a network will need, by kind of memory, before any training.
     """
 
     @property

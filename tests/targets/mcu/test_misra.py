@@ -18,8 +18,17 @@ def deviations() -> dict[str, str]:
 
 @pytest.mark.slow
 def test_every_deviation_is_listed_with_its_reason():
-    words = ["cppcheck", "--std=c99", "--addon=misra", "--enable=style,warning,portability", "--quiet", "--template={file}:{line} [{id}]"]
-    done = subprocess.run([*words, "-I", build.RUNTIME, *sorted(build.RUNTIME.glob("*.c"))], capture_output=True, text=True, timeout=300)
+    words = [
+        "cppcheck",
+        "--std=c99",
+        "--addon=misra",
+        "--enable=style,warning,portability",
+        "--quiet",
+        "--template={file}:{line} [{id}]",
+    ]
+    done = subprocess.run(
+        [*words, "-I", build.RUNTIME, *sorted(build.RUNTIME.glob("*.c"))], capture_output=True, text=True, timeout=300
+    )
     found: dict[str, str] = {}
     for place, rule in re.findall(r"^(.*) \[([\w.-]+)\]$", done.stderr, re.MULTILINE):
         found.setdefault(rule, Path(place).name)
