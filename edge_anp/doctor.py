@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from edge_anp import target
+from edge_anp.errors import EdgeAnpError
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ PROGRAMS = {
 
 def examine() -> Iterator[Finding]:
     """Look at Python, packages, programs and targets, one finding each."""
-    yield Finding("python", platform.python_version(), "everything", "install Python 3.11 or newer")
+    yield Finding("python", platform.python_version(), "everything", "install Python 3.11, 3.12 or 3.13")
     for name, use in PACKAGES.items():
         try:
             found = version(name)
@@ -62,6 +63,7 @@ def examine() -> Iterator[Finding]:
             use,
             f"install {name} with your system's package manager (for mcu: tools/cross_tools)",
         )
+    yield Finding("lava", _lava(), "--target loihi: verify", "tools/lava_env")
     for name in target.available():
         try:
             found = "works: " + ", ".join(target.find(name).runners)
@@ -70,6 +72,14 @@ def examine() -> Iterator[Finding]:
         else:
             remedy = ""
         yield Finding(f"target {name}", found, f"--target {name}", remedy)
+
+
+def _lava() -> str:
+    """Where Lava's Python is, if the loihi target finds one."""
+    try:
+        return str(target.find("loihi").find_python())  # type: ignore[attr-defined]
+    except (EdgeAnpError, ValueError, AttributeError):
+        return ""
 
 
 def _first_line(program: str) -> str:

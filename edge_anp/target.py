@@ -138,6 +138,12 @@ def by_default(target: Target) -> tuple[str, ...]:
     return getattr(target, "by_default", target.runners)
 
 
+def sizes(target: Target, network: Any) -> dict[str, int]:
+    """The bytes that a network will need, by kind of memory, where the target can say."""
+    tell = getattr(target, "sizes", None)
+    return {} if tell is None else tell(network)
+
+
 def missing(target: Target, network: Any) -> list[str]:
     """Every reason why `target` cannot run a Network or an IntegerNetwork; none, if it can."""
     places: dict[str, list[str]] = {}
@@ -154,6 +160,18 @@ def missing(target: Target, network: Any) -> list[str]:
         if reason:
             reasons.append(f"{', '.join(where)}: {kind}: {reason}")
     return reasons
+
+
+def review(target: Target, network: Any) -> tuple[list[str], tuple[str, ...]]:
+    """(every reason why `target` cannot run a network, what it would make of it): before training, without data."""
+    reasons = missing(target, network)
+    if isinstance(network, IntegerNetwork):
+        return reasons, ()
+    try:
+        _, notes = target.legalize(network)
+    except Unsupported as refusal:
+        return list(dict.fromkeys([*reasons, *refusal.reasons])), ()
+    return reasons, notes
 
 
 def compile_to(
@@ -186,7 +204,7 @@ def compile_to(
 
             floats.save(network, Path(place) / "network.npz")
         folder.mkdir(exist_ok=True)
-        for name in (artifact.NAME, "network.npz"):
+        for name in (artifact.NAME, "network.npz", "network.net"):
             (folder / name).unlink(missing_ok=True)
         for path in sorted(p for p in Path(place).rglob("*") if p.is_file()):
             there = folder / path.relative_to(place)
@@ -197,4 +215,4 @@ def compile_to(
     return made
 
 
-__all__ = ["KINDS", "Artifact", "Session", "Target", "available", "compile_to", "find", "kinds", "missing"]
+__all__ = ["KINDS", "Artifact", "Session", "Target", "available", "compile_to", "find", "kinds", "missing", "review"]

@@ -154,8 +154,10 @@ def test_check_says_what_is_read_per_layer_and_target(tmp_path):
     code, text = edge_anp("check", EXAMPLE, "--json", tmp_path / "c.json")
     assert code == 0, text
     found = json.loads((tmp_path / "c.json").read_text())
-    assert (found["read"], found["reasons"]) == (True, [])
-    assert found["targets"]["onnx"] == found["targets"]["mcu"] == []
+    assert (found["read"], found["reasons"], found["targets"]["onnx"]) == (True, [], [])
+    assert "loihi: layer 0 (lif1): a process of ours" in " ".join(text.split())
+    assert "reset_mechanism='zero'" in found["notes"]["loihi"][0]
+    assert found["targets"]["mcu"] == []
     assert found["sizes"]["mcu"]["flash"] > 128 * (8 + 128 + 10)
 
 

@@ -28,17 +28,7 @@ RATES = (0.0, 0.01, 0.05, 0.2, 1.0)
 
 def table(rows: Iterable[Footprint], title: str) -> Table:
     """One row a core."""
-    columns = (
-        "core",
-        "flash: code",
-        "of it a step",
-        "flash: tables",
-        "RAM",
-        "stack",
-        COUNT,
-        "at worst",
-        "at rest",
-    )
+    columns = ("core", "flash: code", "of it a step", "flash: tables", "RAM", "stack", COUNT, "at worst", "at rest")
     made = Table(*columns, title=title)
     for f in rows:
         numbers = (f.code, f.inference, f.tables, f.state, f.stack, f.instructions, f.worst, f.idle)
