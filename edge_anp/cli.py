@@ -82,15 +82,6 @@ def parse_shape(text: str | None) -> tuple[int, ...] | None:
         raise ValueError(f"--shape is {text!r}; it must be whole numbers joined by commas, e.g. 1,28,28") from None
 
 
-def parse_options(texts: list[str] | None) -> dict[str, str]:
-    """['prefix=digits'] -> {'prefix': 'digits'}."""
-    pairs = [text.partition("=") for text in texts or ()]
-    for (name, equals, _), text in zip(pairs, texts or (), strict=True):
-        if not name or not equals:
-            raise ValueError(f"--option is {text!r}; it must be NAME=VALUE, e.g. prefix=digits")
-    return {name: value for name, _, value in pairs}
-
-
 @app.command(epilog="Example: edge-anp check examples/my_net.py:build")
 @reported
 def check(
@@ -102,35 +93,11 @@ def check(
     json_file: Json = None,
 ) -> None:
     """Say in seconds, without data, what is read or refused, per layer and per target."""
-    from edge_anp import report, sources
-    from edge_anp import target as targets
-    from edge_anp.errors import Unsupported
+    from edge_anp import checking
 
-    try:
-        opened = sources.open_model(model, weights, parse_shape(shape), decode=decode)
-    except Unsupported as refusal:
-        write_json(json_file, {"read": False, "reasons": list(refusal.reasons), "targets": {}})
-        err.print(str(refusal), markup=False, highlight=False)
-        raise typer.Exit(1) from None
-    found = {name: targets.review(targets.find(name), opened.network) for name in target or targets.available()}
-    reasons = {name: why for name, (why, _) in found.items()}
-    out.print(report.layer_table(opened.network))
-    for note in opened.reading.notes if opened.reading else ():
-        out.print(f"note: {note}", markup=False)
-    out.print(report.target_table(reasons))
-    for name, (_, notes) in found.items():
-        for note in notes:
-            out.print(f"{name}: {note}", markup=False, highlight=False)
-    write_json(
-        json_file,
-        {
-            "read": True,
-            "reasons": [],
-            "targets": {name: list(r) for name, r in reasons.items()},
-            "notes": {name: list(notes) for name, (_, notes) in found.items()},
-        },
-    )
-    if any(reasons.values()):
+    fine, found = checking.check_model(model, target, weights, parse_shape(shape), decode, out, err)
+    write_json(json_file, found)
+    if not fine:
         raise typer.Exit(1)
 
 
@@ -213,7 +180,7 @@ def compile_(
     opened = sources.open_model(model, weights, found.input.shape, raster, decode)
     with out.status("quantizing and compiling"):
         done = compilation.compile_network(
-            opened.network, target, out_folder, found.train, samples, parse_options(option)
+            opened.network, target, out_folder, found.train, samples, sources.parse_options(option)
         )
     if done.loss is not None:
         out.print(report.loss_table(done.network, done.loss))

@@ -45,11 +45,12 @@ def _describe(neuron: Any) -> str:
     return f"{kind}, reset {reset}" + ("" if neuron.reset_delay or reset == "none" else " at once")
 
 
-def target_table(reasons: Mapping[str, Sequence[str]]) -> Table:
-    """Which targets can run it, and why not."""
-    table = Table("target", "can run it", "why not", title="targets")
+def target_table(reasons: Mapping[str, Sequence[str]], sizes: Mapping[str, Mapping[str, int]] | None = None) -> Table:
+    """Which targets can run it, and why not; what it will need there, in bytes, where a target can say."""
+    table = Table("target", "can run it", "why not", "needs at most", title="targets")
     for name, why in reasons.items():
-        table.add_row(name, "no" if why else "yes", "\n".join(why))
+        needs = ", ".join(f"{n:,} bytes of {kind}" for kind, n in (sizes or {}).get(name, {}).items())
+        table.add_row(name, "no" if why else "yes", "\n".join(why), needs)
     return table
 
 

@@ -131,3 +131,12 @@ def load_weights(module: nn.Module, path: Path) -> None:
             f"{head} {', '.join(names)}" for head, names in (("it lacks", missing), ("unknown", unexpected)) if names
         )
         raise BadFile(path, what, should_be="weights of this very model")
+
+
+def parse_options(texts: list[str] | None) -> dict[str, str]:
+    """['prefix=digits'] -> {'prefix': 'digits'}."""
+    pairs = [text.partition("=") for text in texts or ()]
+    for (name, equals, _), text in zip(pairs, texts or (), strict=True):
+        if not name or not equals:
+            raise ValueError(f"--option is {text!r}; it must be NAME=VALUE, e.g. prefix=digits")
+    return {name: value for name, _, value in pairs}

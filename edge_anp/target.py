@@ -57,8 +57,8 @@ class Target(Protocol):
         One that ends in a colon stands for all that begin so: `serial:` for serial:/dev/ttyACM0.
     supports: for each of KINDS, "" or the reason why not.
 
-    It may also have `by_default`: the runners that `verify` takes where none is named (without it: all), and `options`: what `lower`
-    takes by keyword, each a text.
+    It may also have `by_default`: the runners that `verify` takes where none is named (without it: all); `options`: what `lower` takes
+    by keyword, each a text; and `sizes(network)`: the bytes that a network will need, by kind of memory, before any training.
     """
 
     @property
@@ -136,6 +136,12 @@ def listed(runner: str, runners: Sequence[str]) -> bool:
 def by_default(target: Target) -> tuple[str, ...]:
     """The runners that are taken where none is named."""
     return getattr(target, "by_default", target.runners)
+
+
+def sizes(target: Target, network: Any) -> dict[str, int]:
+    """The bytes that a network will need, by kind of memory, where the target can say."""
+    tell = getattr(target, "sizes", None)
+    return {} if tell is None else tell(network)
 
 
 def missing(target: Target, network: Any) -> list[str]:

@@ -12,7 +12,7 @@ from edge_anp.artifact import Artifact
 from edge_anp.errors import Unsupported
 from edge_anp.integer import MCU16, Arithmetic, IntegerNetwork
 from edge_anp.kinds import KINDS
-from targets.mcu import lower, run
+from targets.mcu import lower, run, sizes
 from targets.mcu.cores import CORES
 from targets.mcu.session import Session
 
@@ -40,6 +40,10 @@ class Mcu:
         if reasons:
             raise Unsupported(reasons, self.name)
         return network, ()
+
+    def sizes(self, network: Any) -> dict[str, int]:
+        """Bytes of flash (tables alone; the runtime is about 4 KB more) and of RAM."""
+        return sizes.estimate(network)
 
     def lower(
         self, net: IntegerNetwork, folder: Path, network: Any = None, golden: str = "", prefix: str = "network"

@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from edge_anp import artifact, integer
+from edge_anp import artifact, cost, integer
 from edge_anp.errors import EdgeAnpError, OutOfRange
 from targets.mcu import footprint, lower, workloads
 from targets.mcu.cores import CORES
@@ -28,17 +28,7 @@ RATES = (0.0, 0.01, 0.05, 0.2, 1.0)
 
 def table(rows: Iterable[Footprint], title: str) -> Table:
     """One row a core."""
-    columns = (
-        "core",
-        "flash: code",
-        "of it a step",
-        "flash: tables",
-        "RAM",
-        "stack",
-        "instructions (QEMU), not cycles",
-        "largest",
-        "idle",
-    )
+    columns = ("core", "flash: code", "of it a step", "flash: tables", "RAM", "stack", COUNT, "at worst", "at rest")
     made = Table(*columns, title=title)
     for f in rows:
         numbers = (f.code, f.inference, f.tables, f.state, f.stack, f.instructions, f.worst, f.idle)
@@ -99,12 +89,15 @@ def show_folder(folder: Path, cores: Sequence[str], out: Console) -> None:
     raster = np.concatenate(artifact.read_golden(found).rasters)
     rows = list(_measured(folder, net, cores, raster))
     out.print(table(rows, str(folder)))
-    for core in [f.core for f in rows][:1]:
-        grown = footprint.activity(folder, net, core, RATES)
+    for f in rows[:1]:
+        grown = footprint.activity(folder, net, f.core, RATES)
         out.print(
-            f"{core}, instructions of a step by active binary inputs: "
+            f"{f.core}, instructions of a step by active binary inputs: "
             + ", ".join(f"{r:.0%}: {n:,.0f}" for r, n in grown.items())
         )
+        said = cost.measure(net, artifact.read_golden(found).rasters).to_json()
+        said["Energy of a step"] = [said["Energy of a step"], cost.energy(cost.INSTRUCTION, f.instructions)]
+        out.print_json(json.dumps(said))
 
 
 def main(words: Sequence[str]) -> int:

@@ -20,6 +20,7 @@
 #define EA_INPUT 0xFFFFFFFFu     /* a connection's source: the input of the network */
 #define EA_EVENTS 64u            /* events that a kernel takes at once */
 #define EA_BLOCK 16u             /* a drive and a sum have room for a multiple of this; rows may be read that far past their end */
+#define EA_LARGEST 0x1000000u    /* bytes of a table or a block: 16 MiB, so that sums of places do not wrap */
 #define EA_COUNTED 65535u        /* steps that an answer counts */
 
 enum { EA_DENSE, EA_DIAGONAL, EA_CONV, EA_SUM_POOL, EA_MAX_POOL, EA_MAPS };
@@ -141,6 +142,7 @@ extern void ea_products(const uint32_t *weights, uint32_t words, const ea_events
 extern void ea_advance(const ea_model *model, uint8_t *state, const ea_source *input);
 extern void ea_age(uint32_t *ring, uint32_t words, uint32_t slots);
 extern uint32_t ea_crc(uint32_t crc, const void *data, uint32_t bytes);
+extern int32_t ea_check(const ea_model *m, const ea_table *t);
 extern int32_t ea_open(const ea_model *model, const void *state, const ea_table **table);
 
 /* a -> a 2^F for F >= 0, else floor((a + 2^(-F-1)) / 2^-F). Sums wrap where a table lies about its bounds; an honest one keeps
