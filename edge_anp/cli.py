@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 
 from edge_anp import __version__
 from edge_anp.errors import EdgeAnpError
@@ -38,6 +39,9 @@ Json = Annotated[Path | None, typer.Option("--json", help="write what was found 
 Shape = Annotated[str | None, typer.Option(help="shape of one time step, e.g. 1,28,28")]
 Weights = Annotated[Path | None, typer.Option(help="a state_dict for the factory's module: .safetensors or .pt")]
 Decode = Annotated[str | None, typer.Option(help="count, first_spike, membrane_mean or membrane_last")]
+RULE_HELP = (
+    "feedback-anp, bptt, onestep, readout, eprop-symmetric, eprop-random, reinforce, wp, np, anp, or file.py:rule"
+)
 Seed = Annotated[int, typer.Option(help="of everything that is random")]
 
 
@@ -76,6 +80,15 @@ def parse_shape(text: str | None) -> tuple[int, ...] | None:
         return tuple(int(n) for n in text.split(","))
     except ValueError:
         raise ValueError(f"--shape is {text!r}; it must be whole numbers joined by commas, e.g. 1,28,28") from None
+
+
+def parse_options(texts: list[str] | None) -> dict[str, str]:
+    """['prefix=digits'] -> {'prefix': 'digits'}."""
+    pairs = [text.partition("=") for text in texts or ()]
+    for (name, equals, _), text in zip(pairs, texts or (), strict=True):
+        if not name or not equals:
+            raise ValueError(f"--option is {text!r}; it must be NAME=VALUE, e.g. prefix=digits")
+    return {name: value for name, _, value in pairs}
 
 
 @app.command(epilog="Example: edge-anp check examples/my_net.py:build")
@@ -127,25 +140,49 @@ def check(
 @reported
 def train(
     model: ModelSpec,
-    task: TaskName,
-    out_folder: Annotated[Path, typer.Option("--out", help="folder of the run")],
-    rule: Annotated[str, typer.Option(help="feedback-anp, bptt, readout, or file.py:rule")] = "feedback-anp",
-    signal: Annotated[str, typer.Option(help="feedback-anp: label, score or reward")] = "label",
-    look_back: Annotated[str, typer.Option(help="feedback-anp: steps of the trial looked back on, or `trial`")] = "0",
+    task: Annotated[str | None, typer.Option(help="a task (digits, fsdd, ...), data.npz, or file.py:function")] = None,
+    out_folder: Annotated[Path | None, typer.Option("--out", help="folder of the run")] = None,
+    resume: Annotated[Path | None, typer.Option(help="folder of a run that stopped: go on exactly there")] = None,
+    rule: Annotated[str, typer.Option(help=RULE_HELP)] = "feedback-anp",
+    signal: Annotated[str | None, typer.Option(help="feedback-anp: label (default), score or reward")] = None,
+    look_back: Annotated[
+        str | None, typer.Option(help="feedback-anp: steps looked back on (default 0), or `trial`")
+    ] = None,
+    error: Annotated[str | None, typer.Option(help="when the error comes: end of the trial, or streaming")] = None,
+    feedback: Annotated[str | None, typer.Option(help="feedback-anp: learned (default), symmetric or random")] = None,
+    queries: Annotated[int | None, typer.Option(help="feedback-anp by score: pairs of scores a trial")] = None,
+    credit: Annotated[str | None, typer.Option(help="wp, np, anp: instant, trace, to-go, or a decay in 0..1")] = None,
+    sigma: Annotated[float | None, typer.Option(help="the noise of a perturbation or of a probe")] = None,
+    draws: Annotated[int | None, typer.Option(help="wp, np, anp: perturbations an update")] = None,
+    decorrelate: Annotated[bool, typer.Option("--decorrelate", help="decorrelate what dense synapses receive")] = False,
+    decorrelation_rate: Annotated[float, typer.Option(help="how fast")] = 1e-3,
+    reward: Annotated[str | None, typer.Option(help="file.py:function(outputs, action, sample) -> [B] in 0..1")] = None,
+    on: Annotated[str, typer.Option(help="float, or integer: the forward pass is the integer network")] = "float",
     updates: Annotated[int, typer.Option(help="weight updates")] = 600,
     batch: Annotated[int, typer.Option(help="samples per update")] = 128,
-    rate: Annotated[float, typer.Option(help="learning rate of Adam, annealed along a cosine")] = 4e-3,
+    rate: Annotated[float, typer.Option(help="learning rate, annealed along a cosine")] = 4e-3,
+    optimizer: Annotated[str, typer.Option(help="a name in torch.optim, perhaps SGD:momentum=0.9")] = "Adam",
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto")] = "cpu",
+    every: Annotated[int, typer.Option("--checkpoint", help="updates between two checkpoints")] = 100,
     weights: Weights = None,
     decode: Decode = None,
     data: Data = None,
     seed: Seed = 0,
 ) -> None:
-    """Train a network with one of the learning rules."""
+    """Train a network with one of the learning rules. Ctrl-C leaves a run that --resume goes on with."""
     from edge_anp import training
 
-    training.train_run(
-        model, task, out_folder, rule, signal, look_back, updates, batch, rate, weights, decode, data, seed, out
-    )
+    if resume is not None:
+        training.resume_run(model, resume, out)
+        return
+    if task is None or out_folder is None:
+        raise ValueError("a new run needs --task and --out; an old one goes on with --resume FOLDER")
+    choices = training.Choices(
+        model, task, rule, signal, look_back, updates, batch, rate, str(weights) if weights else None, decode,
+        str(data) if data else None, seed, optimizer, device, on, reward, error, credit, sigma, draws, queries, feedback,
+        decorrelate, decorrelation_rate,
+    )  # fmt: skip
+    training.train_run(choices, out_folder, every, out)
 
 
 @app.command(
@@ -154,13 +191,16 @@ def train(
 @reported
 def compile_(
     model: ModelSpec,
-    target: Annotated[str, typer.Option(help="onnx, or another installed target")],
+    target: Annotated[str, typer.Option(help="onnx, mcu, or another installed target")],
     calibrate: TaskName,
     out_folder: Annotated[Path, typer.Option("--out", help="folder of the artifact")],
     weights: Weights = None,
     decode: Decode = None,
     data: Data = None,
-    samples: Annotated[int, typer.Option(help="training samples to calibrate with")] = 256,
+    samples: Annotated[int, typer.Option(min=1, help="training samples to calibrate with")] = 256,
+    option: Annotated[
+        list[str] | None, typer.Option(help="of the target, NAME=VALUE; mcu: prefix=NAME of what C defines")
+    ] = None,
     json_file: Json = None,
 ) -> None:
     """Quantize a network and compile it for a target; say what quantization cost."""
@@ -172,7 +212,9 @@ def compile_(
     raster, _ = found.train.batch(np.arange(min(4, len(found.train))))
     opened = sources.open_model(model, weights, found.input.shape, raster, decode)
     with out.status("quantizing and compiling"):
-        done = compilation.compile_network(opened.network, target, out_folder, found.train, samples)
+        done = compilation.compile_network(
+            opened.network, target, out_folder, found.train, samples, parse_options(option)
+        )
     if done.loss is not None:
         out.print(report.loss_table(done.network, done.loss))
     for note in done.notes:
@@ -186,8 +228,12 @@ def compile_(
 def verify(
     folder: Annotated[Path, typer.Argument(help="what `compile` wrote")],
     task: TaskName,
-    runner: Annotated[str | None, typer.Option(help="only this runner; default: every exact one")] = None,
-    samples: Annotated[int | None, typer.Option(help="the first so many of the test split; default: all")] = None,
+    runner: Annotated[
+        str | None, typer.Option(help="only this runner, e.g. qemu:m4; default: those that need nothing more")
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="the first so many of the test split; default: all")
+    ] = None,
     data: Data = None,
     json_file: Json = None,
 ) -> None:
@@ -195,8 +241,10 @@ def verify(
     from edge_anp import report, tasks
     from edge_anp.verify import verify as verify_folder
 
-    rasters = [x for x, _ in zip(tasks.load(task, data).test.rasters, range(samples or 10**9), strict=False)]
-    result = verify_folder(folder, rasters, runner)
+    rasters = tasks.load(task, data).test.rasters[:samples]
+    with Progress(console=err, transient=True) as progress:
+        bar = progress.add_task("verifying", total=len(rasters))
+        result = verify_folder(folder, rasters, runner, lambda done, _: progress.update(bar, completed=done))
     out.print(report.verification_table(result))
     write_json(json_file, result.to_json())
     result.check()
@@ -218,7 +266,7 @@ def report_(folder: Annotated[Path, typer.Argument(help="what `compile` wrote")]
 def bench(
     name: Annotated[
         str,
-        typer.Argument(help="digits: the learning rules; conformance: every target; loihi: Lava, exactness and speed"),
+        typer.Argument(help="digits: the learning rules; conformance: simulate, onnx; speed: simulate; loihi: Lava"),
     ],
     seeds: Annotated[int, typer.Option(help="digits: how many")] = 3,
     jobs: Annotated[int, typer.Option(help="processes at once")] = 2,
@@ -230,7 +278,7 @@ def bench(
 
     if name not in benchmarks.BENCHMARKS:
         raise ValueError(f"the benchmark is {name!r}; it must be one of {', '.join(benchmarks.BENCHMARKS)}")
-    benchmarks.BENCHMARKS[name](out_folder, seeds, jobs, neuron_steps)
+    benchmarks.BENCHMARKS[name](benchmarks.Options(out_folder, seeds, jobs, neuron_steps))
 
 
 @app.command(epilog="Example: edge-anp demo --out runs/demo")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,9 +32,14 @@ class Compiled:
 
 
 def compile_network(
-    network: Network | IntegerNetwork, target: str, folder: str | Path, calibration: Samples, samples: int = CALIBRATION
+    network: Network | IntegerNetwork,
+    target: str,
+    folder: str | Path,
+    calibration: Samples,
+    samples: int = CALIBRATION,
+    options: Mapping[str, str] | None = None,
 ) -> Compiled:
-    """Compile a network for a target into `folder`, quantized on the first `samples` of `calibration`.
+    """Compile a network for a target, with that target's own `options`, into `folder`, quantized on the first `samples` of `calibration`.
 
     Raise Unsupported or OutOfRange, every reason at once, before any file is written.
     """
@@ -48,4 +54,5 @@ def compile_network(
     rows = quantize_input(raster[:, :GOLDEN].numpy(), net.input)
     golden = [rows[:, b] for b in range(rows.shape[1])]
     arrays = None if floats is None else copy_to_numpy(floats)
-    return Compiled(targets.compile_to(machine, net, Path(folder), arrays, golden), net, loss, notes)
+    made = targets.compile_to(machine, net, Path(folder), arrays, golden, options)
+    return Compiled(made, net, loss, notes)

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from edge_anp import network as floats
+from edge_anp.errors import Unsupported
 from edge_anp.integer import (
     MCU16,
     Arithmetic,
@@ -48,6 +49,9 @@ def quantize(
 
     Raise OutOfRange, with layer, number and limit, when the numbers cannot be made to fit.
     """
+    rates = [i for i, layer in enumerate(network.layers) if not isinstance(layer.neuron, LIF | Readout)]
+    if rates:
+        raise Unsupported(f"layers {rates} are rate neurons; integers are made of spiking layers and a readout")
     raster = calibration.detach()
     scale = input_scale(raster.cpu().numpy(), arithmetic.input.high)
     high = arithmetic.input.high
@@ -182,6 +186,7 @@ def _even_threshold(unit: np.ndarray, threshold: np.ndarray, sharing: Sharing, s
 
 def _neuron(layer: Layer, unit: np.ndarray, a: Arithmetic) -> IntegerNeuron:
     neuron = layer.neuron
+    assert isinstance(neuron, LIF | Readout)
     leak = quantize_leak(_numpy(neuron.beta, layer), a.leak)
     alpha = neuron.alpha if isinstance(neuron, CubaLIF | Readout) else None
     current_leak = None if alpha is None else quantize_leak(_numpy(alpha, layer), a.leak)

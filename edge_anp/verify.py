@@ -97,21 +97,20 @@ def verify(
 ) -> Verification:
     """Run the artifact in `folder` on rasters [T, I] (or [T, *input shape]) of integers, or of floats, which the contract rounds.
 
-    Without `runner`: every runner that the artifact has. progress(done, samples) is called after each sample.
+    Without `runner`: every one that the target runs by default. progress(done, samples) is called after each sample.
     Raise BadFile for files that are not as `compile` wrote them; a wrong weight is no such file, but a difference.
     """
     found = artifact.read(folder)
     machine = target.find(found.target)
     net = read_network(found)
     names = [name for name in machine.runners if name in found.runners]
-    if runner is not None and runner not in names:
+    if runner is not None and not target.listed(runner, names):
         raise ValueError(f"the runner is {runner!r}; this artifact has {', '.join(names)}")
     if len(rasters) == 0:
         raise ValueError("there are no samples; verify needs at least one")
-    chosen = names if runner is None else [runner]
-    runners = {
-        name: Comparison(0, 0 if name in machine.exact else None, 0, 0, None, name in machine.exact) for name in chosen
-    }
+    chosen = [name for name in names if name in target.by_default(machine)] if runner is None else [runner]
+    exact = {name: target.listed(name, machine.exact) for name in chosen}
+    runners = {name: Comparison(0, 0 if exact[name] else None, 0, 0, None, exact[name]) for name in chosen}
     truths: dict[bool, Truth] = {True: lambda x: reference.run(net, x)}
     if not all(c.exact for c in runners.values()):
         truths[False] = _float_network(found)
