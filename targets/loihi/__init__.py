@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edge_anp import netx, target
 from edge_anp.artifact import Artifact
 from edge_anp.errors import Unsupported
 from edge_anp.integer import LOIHI2, Arithmetic, IntegerNetwork
 from edge_anp.kinds import KINDS
-from targets.loihi import about, legalize, lower, run
+from targets.loihi import about, legalize, lower, run, trials
 
 NO_MAX = "a synapse adds, it has no maximum; pool with AvgPool2d, or stride the convolution"
 
@@ -46,6 +48,10 @@ class Loihi:
     def open(self, folder: Path, runner: str, limit_s: float = 600) -> run.Session:
         """Start a worker in Lava's environment. Raise ToolMissing if there is none."""
         return run.Session(folder, runner, limit_s)
+
+    def bench_learning(self, digits: dict[str, np.ndarray]) -> list[str]:
+        """What learning on chip reaches, as lines of a table."""
+        return trials.report(digits)
 
     def find_python(self) -> Path:
         """The Python that Lava is in. Raise ToolMissing if there is none."""
