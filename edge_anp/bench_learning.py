@@ -1,8 +1,8 @@
 """What an update costs: time beside snnTorch's own training loop, and memory as trials grow longer.
 
-One process, one thread, the rules taking turns. 512 inputs -> 512 LIF -> leaky readout of 10, T = 500, batch 16, cross-entropy, the gradients
-of all weights, no optimizer on either side; snnTorch's loop is the one of its tutorials. Flip probes are on, at the setting of the accuracy
-tables. Memory is the growth of the peak from T = 100 to T = 2000, the raster taken off.
+One process, one thread, the rules taking turns. 512 inputs -> 512 LIF -> leaky readout of 10, T = 500, batch 16, cross-entropy, the
+gradients of all weights, no optimizer on either side; snnTorch's loop is the one of its tutorials. Flip probes are on, at the setting of
+the accuracy tables. Memory is the growth of the peak from T = 100 to T = 2000, the raster taken off.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ def textbook(net: Network) -> Callable[[Tensor, Tensor], None]:
 
     hidden, readout = net.layers
     fc1, fc2 = nn.Linear(SIZE, SIZE, bias=False), nn.Linear(SIZE, CLASSES, bias=False)
-    fc1.weight, fc2.weight = (nn.Parameter(c.path[0].weight.detach()) for c in (hidden.connections[0], readout.connections[0]))
+    fc1.weight, fc2.weight = (
+        nn.Parameter(c.path[0].weight.detach()) for c in (hidden.connections[0], readout.connections[0])
+    )
     recurrent = len(hidden.connections) > 1
     lif1 = snn.RLeaky(beta=0.9, linear_features=SIZE) if recurrent else snn.Leaky(beta=0.9)
     if recurrent:
@@ -76,10 +78,7 @@ def textbook(net: Network) -> Callable[[Tensor, Tensor], None]:
 
     def update(raster: Tensor, targets: Tensor) -> None:
         mem2, answers = lif2.init_leaky(), []
-        if recurrent:
-            spk1, mem1 = lif1.init_rleaky()
-        else:
-            spk1, mem1 = None, lif1.init_leaky()
+        spk1, mem1 = lif1.init_rleaky() if isinstance(lif1, snn.RLeaky) else (None, lif1.init_leaky())
         for x in raster:
             spk1, mem1 = lif1(fc1(x), spk1, mem1) if recurrent else lif1(fc1(x), mem1)
             _, mem2 = lif2(fc2(spk1), mem2)
@@ -161,16 +160,21 @@ def bench_learning(out: Path, rounds: int = 5, console: Console | None = None) -
     cells += [{"task": "memory", "network": "recurrent", "rule": name, "megabytes": mb} for name, mb in memory.items()]
     table = Table("network", "rule", "seconds (median)", "of snnTorch's", "MB, T 2000 - T 100", title="an update")
     for c in cells:
-        time_or_not = (f"{c['seconds']:.3f}", f"{c['ratio']:.2f}", "") if "seconds" in c else ("", "", f"{c['megabytes']:.1f}")
+        time_or_not = (
+            (f"{c['seconds']:.3f}", f"{c['ratio']:.2f}", "") if "seconds" in c else ("", "", f"{c['megabytes']:.1f}")
+        )
         table.add_row(c["network"], c["rule"], *time_or_not)
     console.print(table)
     out.mkdir(parents=True, exist_ok=True)
     (out / "learning.json").write_text(json.dumps(cells, indent=1) + "\n")
     head = ["| network | rule | seconds (median) | of snnTorch's | MB, T 2000 - T 100 |", "|---|---|---|---|---|"]
     rows = [
-        f"| {c['network']} | {c['rule']} | " + (f"{c['seconds']:.3f} | {c['ratio']:.2f} | |" if "seconds" in c else f" | | {c['megabytes']:.1f} |")
+        f"| {c['network']} | {c['rule']} | "
+        + (f"{c['seconds']:.3f} | {c['ratio']:.2f} | |" if "seconds" in c else f" | | {c['megabytes']:.1f} |")
         for c in cells
     ]
     text = " ".join((__doc__ or "").split())
-    (out / "learning.md").write_text("\n".join(["# What an update costs", "", f"`edge-anp bench learning`: {text}", "", *head, *rows, ""]))
+    (out / "learning.md").write_text(
+        "\n".join(["# What an update costs", "", f"`edge-anp bench learning`: {text}", "", *head, *rows, ""])
+    )
     return {"cells": cells}

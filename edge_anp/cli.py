@@ -216,17 +216,29 @@ def verify(
 @app.command(epilog="Example: edge-anp bench digits --seeds 3 --out docs/results")
 @reported
 def bench(
-    name: Annotated[str, typer.Argument(help="digits: the learning rules; conformance: every target; speed: simulate")],
-    seeds: Annotated[int, typer.Option(help="digits: how many")] = 3,
+    name: Annotated[
+        str, typer.Argument(help="digits, accuracy, paper, learning: the learning rules; conformance: every target")
+    ],
+    seeds: Annotated[int | None, typer.Option(help="how many; default: digits 3, accuracy 10, paper 5")] = None,
     jobs: Annotated[int, typer.Option(help="processes at once")] = 2,
     neuron_steps: Annotated[int, typer.Option(help="conformance: how many")] = 10_000_000,
+    rule: Annotated[
+        str | None, typer.Option(help="accuracy, paper: file.py:rule of your own, in place of ours")
+    ] = None,
+    only: Annotated[
+        str | None, typer.Option(help="accuracy, paper: cells whose name holds this, e.g. digits/recurrent")
+    ] = None,
     out_folder: Annotated[Path, typer.Option("--out", help="where the tables go")] = Path("docs/results"),
 ) -> None:
-    """Measure, print the table, and write it to docs/results."""
+    """Measure, print the table, and write it to docs/results. What is cut off goes on where it stopped."""
     from edge_anp import benchmarks
 
+    if name in benchmarks.LEARNING:
+        benchmarks.LEARNING[name](out_folder, rule, only, jobs, seeds)
+        return
     if name not in benchmarks.BENCHMARKS:
-        raise ValueError(f"the benchmark is {name!r}; it must be one of {', '.join(benchmarks.BENCHMARKS)}")
+        there = ", ".join((*benchmarks.BENCHMARKS, *benchmarks.LEARNING))
+        raise ValueError(f"the benchmark is {name!r}; it must be one of {there}")
     benchmarks.BENCHMARKS[name](out_folder, seeds, jobs, neuron_steps)
 
 
