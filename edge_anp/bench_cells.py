@@ -10,7 +10,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -137,7 +137,7 @@ def run_cells(
     return rows
 
 
-def _finish(wanted: Iterable[Job], build: Build, done: dict[str, dict], file: Path, pool: ProcessPoolExecutor) -> None:
+def _finish(wanted: Iterable[Job], build: Build, done: dict[str, dict], file: Path, pool: Executor) -> None:
     """Run those that the file does not hold yet; each goes into it as soon as it is done."""
     waiting = [pool.submit(measure, job, build) for job in wanted if job.key not in done]
     for finished in as_completed(waiting):
@@ -150,12 +150,15 @@ def _finish(wanted: Iterable[Job], build: Build, done: dict[str, dict], file: Pa
 def read(file: Path) -> dict[str, dict]:
     """What is done already; a last line that was cut off is done again."""
     done: dict[str, dict] = {}
-    for line in file.read_text().splitlines() if file.is_file() else ():
+    lines = file.read_text().splitlines() if file.is_file() else []
+    for line in lines:
         try:
             outcome = json.loads(line)
         except ValueError:
             continue
         done[outcome["key"]] = outcome
+    if len(done) < len(lines):
+        file.write_text("".join(json.dumps(outcome) + "\n" for outcome in done.values()))
     return done
 
 
