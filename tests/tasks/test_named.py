@@ -91,7 +91,7 @@ def test_braille_counts_two_steps_as_one(tmp_path):
 
 def test_spoken_digits_become_bands(tmp_path):
     t = np.arange(8000) / 8000
-    low, high = (np.int16(8000 * np.sin(2 * np.pi * f * t)) for f in (200, 3000))
+    low, high = ((8000 * np.sin(2 * np.pi * f * t)).astype(np.int16) for f in (200, 3000))
     pcm = np.concatenate([low, high, low[:100]])
     np.savez(
         tmp_path / "fsdd_8khz_int16.npz",
