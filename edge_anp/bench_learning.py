@@ -12,7 +12,6 @@ import json
 import math
 import multiprocessing
 import os
-import resource
 import time
 from collections.abc import Callable
 from pathlib import Path

@@ -3,42 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 
-def _digits(out: Path, seeds: int | None, jobs: int, neuron_steps: int) -> None:
+@dataclass(frozen=True)
+class Options:
+    """What the command line says: where tables go, how many seeds, how many processes, how many neuron-steps, whose rule, which cells."""
+
+    out: Path
+    seeds: int | None
+    jobs: int
+    neuron_steps: int
+    rule: str | None = None
+    only: str | None = None
+
+
+def _digits(options: Options) -> None:
     from edge_anp.bench_digits import bench_digits
 
-    bench_digits(seeds=seeds or 3, jobs=jobs, out=out)
+    bench_digits(seeds=options.seeds or 3, jobs=options.jobs, out=options.out)
 
 
-def _conformance(out: Path, seeds: int | None, jobs: int, neuron_steps: int) -> None:
+def _conformance(options: Options) -> None:
     from edge_anp.conformance import run_bench
 
-    run_bench(neuron_steps, out)
+    run_bench(options.neuron_steps, options.out / "conformance.md")
 
 
-BENCHMARKS: dict[str, Callable[[Path, int | None, int, int], None]] = {"digits": _digits, "conformance": _conformance}
+def _speed(options: Options) -> None:
+    from edge_anp.bench_speed import run_bench
+
+    run_bench(options.out)
 
 
-def _learning(out: Path, rule: str | None, only: str | None, jobs: int, seeds: int | None) -> None:
+def _loihi(options: Options) -> None:
+    from edge_anp.bench_loihi import bench_loihi
+
+    bench_loihi(options.out, options.seeds or 3)
+
+
+def _learning(options: Options) -> None:
     from edge_anp.bench_learning import bench_learning
 
-    bench_learning(out)
+    bench_learning(options.out)
 
 
-def _accuracy(out: Path, rule: str | None, only: str | None, jobs: int, seeds: int | None) -> None:
+def _accuracy(options: Options) -> None:
     from edge_anp.bench_accuracy import bench_accuracy
 
-    bench_accuracy(out, rule, only, jobs, seeds or 10)
+    bench_accuracy(options.out, options.rule, options.only, options.jobs, options.seeds or 10)
 
 
-def _paper(out: Path, rule: str | None, only: str | None, jobs: int, seeds: int | None) -> None:
+def _paper(options: Options) -> None:
     from edge_anp.bench_paper import bench_paper
 
-    bench_paper(out, rule, only, jobs, seeds or 5)
+    bench_paper(options.out, options.rule, options.only, options.jobs, options.seeds or 5)
 
 
-LEARNING: dict[str, Callable[[Path, str | None, str | None, int, int | None], None]] = {
-    "learning": _learning, "accuracy": _accuracy, "paper": _paper,
-}  # fmt: skip
+BENCHMARKS: dict[str, Callable[[Options], None]] = {
+    "digits": _digits,
+    "conformance": _conformance,
+    "speed": _speed,
+    "loihi": _loihi,
+    "learning": _learning,
+    "accuracy": _accuracy,
+    "paper": _paper,
+}

@@ -1,4 +1,4 @@
-"""The command line: edge-anp check | train | compile | verify | bench | demo | doctor.
+"""The command line: edge-anp check | train | compile | verify | report | bench | demo | doctor.
 
 Exit codes: 0 ok; 1 a difference, or something that `check` found; 2 bad input; 3 a missing tool; 130 Ctrl-C. An error is one paragraph;
 `--debug`, anywhere on the line, shows where it came from.
@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 
 from edge_anp import __version__
 from edge_anp.errors import EdgeAnpError
@@ -29,7 +30,9 @@ app = typer.Typer(
 )
 out, err = Console(), Console(stderr=True)
 
-ModelSpec = Annotated[str, typer.Argument(metavar="MODEL", help="file.py:factory, network.npz or integer.npz")]
+ModelSpec = Annotated[
+    str, typer.Argument(metavar="MODEL", help="file.py:factory, network.npz, integer.npz or a lava-dl .net")
+]
 TaskName = Annotated[str, typer.Option(help="a task (digits), data.npz, or file.py:function")]
 Data = Annotated[Path | None, typer.Option(help="raw folder or file of a named task")]
 Json = Annotated[Path | None, typer.Option("--json", help="write what was found out here")]
@@ -90,23 +93,11 @@ def check(
     json_file: Json = None,
 ) -> None:
     """Say in seconds, without data, what is read or refused, per layer and per target."""
-    from edge_anp import report, sources
-    from edge_anp import target as targets
-    from edge_anp.errors import Unsupported
+    from edge_anp import checking
 
-    try:
-        opened = sources.open_model(model, weights, parse_shape(shape), decode=decode)
-    except Unsupported as refusal:
-        write_json(json_file, {"read": False, "reasons": list(refusal.reasons), "targets": {}})
-        err.print(str(refusal), markup=False, highlight=False)
-        raise typer.Exit(1) from None
-    reasons = {name: targets.missing(targets.find(name), opened.network) for name in target or targets.available()}
-    out.print(report.layer_table(opened.network))
-    for note in opened.reading.notes if opened.reading else ():
-        out.print(f"note: {note}", markup=False)
-    out.print(report.target_table(reasons))
-    write_json(json_file, {"read": True, "reasons": [], "targets": {name: list(r) for name, r in reasons.items()}})
-    if any(reasons.values()):
+    fine, found = checking.check_model(model, target, weights, parse_shape(shape), decode, out, err)
+    write_json(json_file, found)
+    if not fine:
         raise typer.Exit(1)
 
 
@@ -167,13 +158,16 @@ def train(
 @reported
 def compile_(
     model: ModelSpec,
-    target: Annotated[str, typer.Option(help="onnx, or another installed target")],
+    target: Annotated[str, typer.Option(help="onnx, mcu, or another installed target")],
     calibrate: TaskName,
     out_folder: Annotated[Path, typer.Option("--out", help="folder of the artifact")],
     weights: Weights = None,
     decode: Decode = None,
     data: Data = None,
-    samples: Annotated[int, typer.Option(help="training samples to calibrate with")] = 256,
+    samples: Annotated[int, typer.Option(min=1, help="training samples to calibrate with")] = 256,
+    option: Annotated[
+        list[str] | None, typer.Option(help="of the target, NAME=VALUE; mcu: prefix=NAME of what C defines")
+    ] = None,
     json_file: Json = None,
 ) -> None:
     """Quantize a network and compile it for a target; say what quantization cost."""
@@ -185,9 +179,13 @@ def compile_(
     raster, _ = found.train.batch(np.arange(min(4, len(found.train))))
     opened = sources.open_model(model, weights, found.input.shape, raster, decode)
     with out.status("quantizing and compiling"):
-        done = compilation.compile_network(opened.network, target, out_folder, found.train, samples)
+        done = compilation.compile_network(
+            opened.network, target, out_folder, found.train, samples, sources.parse_options(option)
+        )
     if done.loss is not None:
         out.print(report.loss_table(done.network, done.loss))
+    for note in done.notes:
+        out.print(note, markup=False, highlight=False)
     out.print(report.file_table(out_folder))
     write_json(json_file, report.loss_json(done.loss) if done.loss else {})
 
@@ -197,8 +195,12 @@ def compile_(
 def verify(
     folder: Annotated[Path, typer.Argument(help="what `compile` wrote")],
     task: TaskName,
-    runner: Annotated[str | None, typer.Option(help="only this runner; default: every exact one")] = None,
-    samples: Annotated[int | None, typer.Option(help="the first so many of the test split; default: all")] = None,
+    runner: Annotated[
+        str | None, typer.Option(help="only this runner, e.g. qemu:m4; default: those that need nothing more")
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="the first so many of the test split; default: all")
+    ] = None,
     data: Data = None,
     json_file: Json = None,
 ) -> None:
@@ -206,20 +208,33 @@ def verify(
     from edge_anp import report, tasks
     from edge_anp.verify import verify as verify_folder
 
-    rasters = [x for x, _ in zip(tasks.load(task, data).test.rasters, range(samples or 10**9), strict=False)]
-    result = verify_folder(folder, rasters, runner)
+    rasters = tasks.load(task, data).test.rasters[:samples]
+    with Progress(console=err, transient=True) as progress:
+        bar = progress.add_task("verifying", total=len(rasters))
+        result = verify_folder(folder, rasters, runner, lambda done, _: progress.update(bar, completed=done))
     out.print(report.verification_table(result))
     write_json(json_file, result.to_json())
     result.check()
+
+
+@app.command("report", epilog="Example: edge-anp report build/loihi")
+@reported
+def report_(folder: Annotated[Path, typer.Argument(help="what `compile` wrote")]) -> None:
+    """Show what a compiled network takes of its machine, and what of the machine's limits it passes."""
+    from edge_anp import artifact, report
+
+    artifact.read(folder)
+    for table in report.artifact_tables(folder):
+        out.print(table)
 
 
 @app.command(epilog="Example: edge-anp bench digits --seeds 3 --out docs/results")
 @reported
 def bench(
     name: Annotated[
-        str, typer.Argument(help="digits, accuracy, paper, learning: the learning rules; conformance: every target")
+        str, typer.Argument(help="digits, accuracy, paper, learning: rules; conformance, speed; loihi: Lava")
     ],
-    seeds: Annotated[int | None, typer.Option(help="how many; default: digits 3, accuracy 10, paper 5")] = None,
+    seeds: Annotated[int | None, typer.Option(help="how many; default: accuracy 10, paper 5, others 3")] = None,
     jobs: Annotated[int, typer.Option(help="processes at once")] = 2,
     neuron_steps: Annotated[int, typer.Option(help="conformance: how many")] = 10_000_000,
     rule: Annotated[
@@ -233,13 +248,9 @@ def bench(
     """Measure, print the table, and write it to docs/results. What is cut off goes on where it stopped."""
     from edge_anp import benchmarks
 
-    if name in benchmarks.LEARNING:
-        benchmarks.LEARNING[name](out_folder, rule, only, jobs, seeds)
-        return
     if name not in benchmarks.BENCHMARKS:
-        there = ", ".join((*benchmarks.BENCHMARKS, *benchmarks.LEARNING))
-        raise ValueError(f"the benchmark is {name!r}; it must be one of {there}")
-    benchmarks.BENCHMARKS[name](out_folder, seeds, jobs, neuron_steps)
+        raise ValueError(f"the benchmark is {name!r}; it must be one of {', '.join(benchmarks.BENCHMARKS)}")
+    benchmarks.BENCHMARKS[name](benchmarks.Options(out_folder, seeds, jobs, neuron_steps, rule, only))
 
 
 @app.command(epilog="Example: edge-anp demo --out runs/demo")

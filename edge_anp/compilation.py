@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,29 +23,36 @@ GOLDEN = 4  # samples whose whole trace travels with the artifact
 
 @dataclass(frozen=True)
 class Compiled:
-    """What compile_network made; `loss` is None when the network came in integers."""
+    """What compile_network made; `loss` is None when the network came in integers. notes: what the target made of each layer."""
 
     artifact: Artifact
     network: IntegerNetwork
     loss: QuantizationLoss | None
+    notes: tuple[str, ...] = ()
 
 
 def compile_network(
-    network: Network | IntegerNetwork, target: str, folder: str | Path, calibration: Samples, samples: int = CALIBRATION
+    network: Network | IntegerNetwork,
+    target: str,
+    folder: str | Path,
+    calibration: Samples,
+    samples: int = CALIBRATION,
+    options: Mapping[str, str] | None = None,
 ) -> Compiled:
-    """Compile a network for a target into `folder`, quantized on the first `samples` of `calibration`.
+    """Compile a network for a target, with that target's own `options`, into `folder`, quantized on the first `samples` of `calibration`.
 
     Raise Unsupported or OutOfRange, every reason at once, before any file is written.
     """
     machine = targets.find(target)
     raster, labels = calibration.batch(np.arange(min(samples, len(calibration))))
     if isinstance(network, IntegerNetwork):
-        floats, net, loss = None, network, None
+        floats, net, loss, notes = None, network, None, ()
     else:
-        floats, _ = machine.legalize(network)
+        floats, notes = machine.legalize(network)
         answers = labels.numpy() if not torch.is_floating_point(labels) and labels.ndim == 1 else None
         net, loss = quantize(floats, raster, machine.arithmetics[0], answers)
     rows = quantize_input(raster[:, :GOLDEN].numpy(), net.input)
     golden = [rows[:, b] for b in range(rows.shape[1])]
     arrays = None if floats is None else copy_to_numpy(floats)
-    return Compiled(targets.compile_to(machine, net, Path(folder), arrays, golden), net, loss)
+    made = targets.compile_to(machine, net, Path(folder), arrays, golden, options)
+    return Compiled(made, net, loss, notes)

@@ -54,7 +54,11 @@ class Target(Protocol):
 
     arithmetics: what it computes exactly, the preferred one first.
     runners: the ways it can be run; the `exact` ones equal the reference to the last bit, the others are reported.
+        One that ends in a colon stands for all that begin so: `serial:` for serial:/dev/ttyACM0.
     supports: for each of KINDS, "" or the reason why not.
+
+    It may also have `by_default`: the runners that `verify` takes where none is named (without it: all); `options`: what `lower` takes
+    by keyword, each a text; and `sizes(network)`: the bytes that a network will need, by kind of memory, before any training.
     """
 
     @property
@@ -124,6 +128,22 @@ def _holds(place: str, module: str) -> bool:
     return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
 
 
+def listed(runner: str, runners: Sequence[str]) -> bool:
+    """Whether `runner` is one of `runners`, or begins as one that ends in a colon and goes on."""
+    return any(runner.startswith(name) and runner != name if name.endswith(":") else runner == name for name in runners)
+
+
+def by_default(target: Target) -> tuple[str, ...]:
+    """The runners that are taken where none is named."""
+    return getattr(target, "by_default", target.runners)
+
+
+def sizes(target: Target, network: Any) -> dict[str, int]:
+    """The bytes that a network will need, by kind of memory, where the target can say."""
+    tell = getattr(target, "sizes", None)
+    return {} if tell is None else tell(network)
+
+
 def missing(target: Target, network: Any) -> list[str]:
     """Every reason why `target` cannot run a Network or an IntegerNetwork; none, if it can."""
     places: dict[str, list[str]] = {}
@@ -142,21 +162,41 @@ def missing(target: Target, network: Any) -> list[str]:
     return reasons
 
 
+def review(target: Target, network: Any) -> tuple[list[str], tuple[str, ...]]:
+    """(every reason why `target` cannot run a network, what it would make of it): before training, without data."""
+    reasons = missing(target, network)
+    if isinstance(network, IntegerNetwork):
+        return reasons, ()
+    try:
+        _, notes = target.legalize(network)
+    except Unsupported as refusal:
+        return list(dict.fromkeys([*reasons, *refusal.reasons])), ()
+    return reasons, notes
+
+
 def compile_to(
-    target: Target, net: IntegerNetwork, folder: Path, network: Any, rasters: Sequence[np.ndarray]
+    target: Target,
+    net: IntegerNetwork,
+    folder: Path,
+    network: Any,
+    rasters: Sequence[np.ndarray],
+    options: Mapping[str, str] | None = None,
 ) -> Artifact:
     """Compile `net` for `target` into `folder`, with the reference's answers to `rasters` [T, I] as golden vectors.
 
-    network: the float network with numpy arrays, or None. Raise Unsupported, all reasons, before any file is written. The files
-    are made beside `folder` and moved into it, artifact.json last: a crash leaves the old artifact or none.
+    network: the float network with numpy arrays, or None. options: of this target alone. Raise Unsupported, all reasons, before any
+    file is written. The files are made beside `folder` and moved into it, artifact.json last: a crash leaves the old artifact or none.
     """
+    options, known = options or {}, getattr(target, "options", ())
+    for name in sorted(set(options) - set(known)):
+        raise ValueError(f"{target.name} has no option {name!r}; it has {', '.join(known) or 'none'}")
     reasons = missing(target, net)
     if reasons:
         raise Unsupported(reasons, target.name)
     golden = artifact.make_golden(net, rasters)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as place:
-        made = target.lower(net, Path(place), network, golden=artifact.digest(golden))
+        made = target.lower(net, Path(place), network, golden=artifact.digest(golden), **options)
         integer.save(net, Path(place) / "integer.npz")
         artifact.write_golden(Path(place), golden)
         if network is not None:
@@ -164,13 +204,15 @@ def compile_to(
 
             floats.save(network, Path(place) / "network.npz")
         folder.mkdir(exist_ok=True)
-        for name in (artifact.NAME, "network.npz"):
+        for name in (artifact.NAME, "network.npz", "network.net"):
             (folder / name).unlink(missing_ok=True)
-        for path in Path(place).iterdir():
-            path.replace(folder / path.name)
+        for path in sorted(p for p in Path(place).rglob("*") if p.is_file()):
+            there = folder / path.relative_to(place)
+            there.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(there)
         made = replace(made, folder=folder)
         artifact.write(made)
     return made
 
 
-__all__ = ["KINDS", "Artifact", "Session", "Target", "available", "compile_to", "find", "kinds", "missing"]
+__all__ = ["KINDS", "Artifact", "Session", "Target", "available", "compile_to", "find", "kinds", "missing", "review"]

@@ -59,11 +59,12 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Verification:
-    """What verify found. ran: what executed the runners, with its version."""
+    """What verify found. ran: what executed the runners, with its version; statement: what may be said of it in public."""
 
     target: str
     runners: Mapping[str, Comparison]
     ran: str
+    statement: str = ""
 
     def check(self) -> None:
         """Raise Divergence, naming the first difference, unless every exact runner equals the reference."""
@@ -82,7 +83,9 @@ class Verification:
             if c.first is not None:
                 row["first"] = {key: row["first"][key] for key in ("sample", "step", "layer", "neuron", "state")}
             runners[name] = row
-        return {"target": self.target, "runners": runners, "ran": self.ran}
+        found = {"target": self.target, "runners": runners, "ran": self.ran}
+        exact = all(c.first is None for c in self.runners.values() if c.exact)
+        return found | ({"statement": self.statement} if self.statement and exact else {})
 
 
 def verify(
@@ -94,21 +97,20 @@ def verify(
 ) -> Verification:
     """Run the artifact in `folder` on rasters [T, I] (or [T, *input shape]) of integers, or of floats, which the contract rounds.
 
-    Without `runner`: every runner that the artifact has. progress(done, samples) is called after each sample.
+    Without `runner`: every one that the target runs by default. progress(done, samples) is called after each sample.
     Raise BadFile for files that are not as `compile` wrote them; a wrong weight is no such file, but a difference.
     """
     found = artifact.read(folder)
     machine = target.find(found.target)
     net = read_network(found)
     names = [name for name in machine.runners if name in found.runners]
-    if runner is not None and runner not in names:
+    if runner is not None and not target.listed(runner, names):
         raise ValueError(f"the runner is {runner!r}; this artifact has {', '.join(names)}")
     if len(rasters) == 0:
         raise ValueError("there are no samples; verify needs at least one")
-    chosen = names if runner is None else [runner]
-    runners = {
-        name: Comparison(0, 0 if name in machine.exact else None, 0, 0, None, name in machine.exact) for name in chosen
-    }
+    chosen = [name for name in names if name in target.by_default(machine)] if runner is None else [runner]
+    exact = {name: target.listed(name, machine.exact) for name in chosen}
+    runners = {name: Comparison(0, 0 if exact[name] else None, 0, 0, None, exact[name]) for name in chosen}
     truths: dict[bool, Truth] = {True: lambda x: reference.run(net, x)}
     if not all(c.exact for c in runners.values()):
         truths[False] = _float_network(found)
@@ -122,7 +124,8 @@ def verify(
                 runners[name] = compare(c, net, sample, truth[c.exact], got)
             if progress is not None:
                 progress(sample + 1, len(rasters))
-    return Verification(found.target, runners, ", ".join(dict.fromkeys(s.ran for s in sessions.values())))
+    ran = ", ".join(dict.fromkeys(s.ran for s in sessions.values()))
+    return Verification(found.target, runners, ran, next((getattr(s, "statement", "") for s in sessions.values()), ""))
 
 
 def read_network(found: Artifact) -> IntegerNetwork:

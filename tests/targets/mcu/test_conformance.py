@@ -1,0 +1,140 @@
+"""Every spike and every state of random networks: on the host under sanitizers, and on every emulated core, with every kernel."""
+
+import subprocess
+
+import numpy as np
+import pytest
+
+from edge_anp import conformance, demo_net, tasks
+from edge_anp.compilation import compile_network
+from edge_anp.conformance_networks import random_network
+from edge_anp.snntorch_model import read
+from edge_anp.verify import verify
+from targets.mcu import QEMU, run, tables
+from targets.mcu.cores import CORES
+from targets.mcu.session import Session
+
+SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+NETWORKS = 208  # 26 a core
+
+
+def executor(session: Session) -> conformance.Run:
+    """Binary rasters go in all three forms in turn, numbers as bytes."""
+
+    def execute(net, rasters):
+        session.load(net)
+        return [session.run(raster) for raster in rasters]
+
+    return execute
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("half", [0, 1])
+def test_ten_million_neuron_steps_under_sanitizers(half, tmp_path):
+    """Five million in each half of the networks, every branch in each."""
+    with run.open_empty("host", 120, 2**20, 2**20, flags=SANITIZED) as session:
+        report = conformance.check(executor(session), range(half, NETWORKS, 2), steps=210)
+    assert report.first is None
+    rows = [f"| mcu host | {NETWORKS // 2} | {report.neuron_steps} | |"]
+    conformance.write_coverage(tmp_path / "mcu.md", report.coverage, rows)
+    assert report.neuron_steps >= 5 * 10**6
+
+
+def test_every_branch_occurs_under_sanitizers():
+    with run.open_empty("host", 120, 2**20, 2**20, flags=SANITIZED) as session:
+        report = conformance.check(executor(session), range(60), steps=20)
+    assert report.first is None
+    assert [b for b in conformance.BRANCHES if not report.coverage[b]] == []
+
+
+def fits(seed: int, table: int, state: int) -> bool:
+    made = tables.write(random_network(seed))
+    return len(made.data) <= table and made.state_bytes <= state
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("core", CORES)
+def test_networks_on_a_core(core):
+    """Each core has its share of the networks that the host runs; the microbit (m0) those that fit into its 16 KiB."""
+    place, room = list(CORES).index(core), (6 * 1024, 3 * 1024, 2048) if core == "m0" else (2**17, 2**16, 2**13)
+    seeds = [s for s in range(place, NETWORKS, len(CORES)) if fits(s, *room[:2])]
+    assert len(seeds) >= 3
+    with run.open_empty(f"qemu:{core}", 120, *room) as session:
+        report = conformance.check(executor(session), seeds, steps=30)
+    assert report.first is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("core", ["m4", "m33", "m55"])
+def test_the_portable_kernels_are_the_same_functions(core):
+    """DSP and MVE are chosen by the compiler's macros; EA_PORTABLE forbids them, and the answers stay."""
+    with run.open_empty(f"qemu:{core}", 120, 2**17, 2**16, flags=["-O2", "-DEA_PORTABLE"]) as session:
+        report = conformance.check(executor(session), range(1, NETWORKS, 16), steps=20)
+    assert report.first is None
+
+
+def test_the_fast_kernels_are_there(tmp_path):
+    """What the equality above compares: the M4's program has UXTAB16, the M55's VADD.I16, and EA_PORTABLE neither."""
+    found = {}
+    for core, flags in (("m4", []), ("m55", []), ("m4", ["-DEA_PORTABLE"]), ("m55", ["-DEA_PORTABLE"])):
+        words = [
+            CORES[core].compiler,
+            *CORES[core].flags,
+            "-O2",
+            *flags,
+            "-S",
+            "-o",
+            "-",
+            run.build.RUNTIME / "dense.c",
+        ]
+        text = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout
+        found[core, bool(flags)] = ("uxtab16" in text, "vadd.i16" in text)
+    assert found == {
+        ("m4", False): (True, False),
+        ("m55", False): (False, True),
+        ("m4", True): (False,) * 2,
+        ("m55", True): (False,) * 2,
+    }
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory):
+    """The demo's network, untrained, in integers, as a folder."""
+    task = tasks.load("digits")
+    raster, _ = task.train.batch(range(4))
+    network = read(demo_net.build(0), raster.reshape(*raster.shape[:2], *task.input.shape)).network
+    folder = tmp_path_factory.mktemp("build") / "mcu"
+    compile_network(network, "mcu", folder, task.train, options={"prefix": "digits"})
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runner", ["host", *QEMU])
+def test_digits_on_every_core(digits, runner):
+    samples = list(tasks.load("digits").test.rasters[:120])
+    found = verify(digits, samples, runner).to_json()["runners"][runner]
+    assert (found["spike_mismatches"], found["state_mismatches"]) == (0, 0)
+    assert found["neuron_steps"] == 120 * 16 * 138
+
+
+def test_verify_runs_the_host_by_default(digits):
+    found = verify(digits, list(tasks.load("digits").test.rasters[:3]))
+    assert list(found.runners) == ["host"]
+
+
+def test_the_runtime_answers_and_tests_itself(digits):
+    """ea_answer is the argmax that decode.py names, and ea_selftest finds the golden checksum."""
+    from edge_anp import decode, integer, reference
+    from targets.mcu import TARGET
+
+    net = integer.load(digits / "integer.npz")
+    with TARGET.open(digits, "host") as session:
+        for raster in tasks.load("digits").test.rasters[:20]:
+            row = integer.quantize_input(raster, net.input)
+            session.run(row)
+            want = reference.run(net, row)
+            scores = decode.scores(
+                net.decode, want.spikes[-1][:, None].astype(int), want.states[-1]["v"][:, None].astype(int)
+            )
+            assert session.answer() == int(np.argmax(scores[0]))
+        assert session.selftest() == run.golden_crc(digits)
