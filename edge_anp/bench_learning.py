@@ -132,11 +132,15 @@ def _peak(name: str, steps: int, answer: multiprocessing.Queue) -> None:
     update = _updater(presets.make(rule, **switches), net)
     update(*_data(SHORT, SIZE))  # what every run needs
     raster, targets = _data(steps, SIZE)
-    before = (
-        int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
-    )  # now, the raster included
+    before = _resident("VmRSS")  # now, the raster included
     update(raster, targets)
-    answer.put(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10 - before)
+    answer.put(_resident("VmHWM") - before)
+
+
+def _resident(what: str) -> float:
+    """MB that this process holds now (VmRSS), or held at most (VmHWM)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(what)) / 2**10
 
 
 def measure_memory(name: str) -> float:

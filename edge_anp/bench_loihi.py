@@ -95,7 +95,7 @@ def drifted_digits() -> dict[str, np.ndarray]:
     from edge_anp import tasks
     from edge_anp.demo_net import build
     from edge_anp.learning.bptt import BPTT
-    from edge_anp.learning.fit import train
+    from edge_anp.learning.trainer import train
     from edge_anp.quantize import quantize
     from edge_anp.snntorch_model import read
 
