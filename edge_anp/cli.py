@@ -191,20 +191,25 @@ def report_(folder: Annotated[Path, typer.Argument(help="what `compile` wrote")]
 @reported
 def bench(
     name: Annotated[
-        str,
-        typer.Argument(help="digits: the learning rules; conformance: simulate, onnx; speed: simulate; loihi: Lava"),
+        str, typer.Argument(help="digits, accuracy, paper, learning: rules; conformance, speed; loihi: Lava")
     ],
-    seeds: Annotated[int, typer.Option(help="digits: how many")] = 3,
+    seeds: Annotated[int | None, typer.Option(help="how many; default: accuracy 10, paper 5, others 3")] = None,
     jobs: Annotated[int, typer.Option(help="processes at once")] = 2,
     neuron_steps: Annotated[int, typer.Option(help="conformance: how many")] = 10_000_000,
+    rule: Annotated[
+        str | None, typer.Option(help="accuracy, paper: file.py:rule of your own, in place of ours")
+    ] = None,
+    only: Annotated[
+        str | None, typer.Option(help="accuracy, paper: cells whose name holds this, e.g. digits/recurrent")
+    ] = None,
     out_folder: Annotated[Path, typer.Option("--out", help="where the tables go")] = Path("docs/results"),
 ) -> None:
-    """Measure, print the table, and write it to docs/results."""
+    """Measure, print the table, and write it to docs/results. What is cut off goes on where it stopped."""
     from edge_anp import benchmarks
 
     if name not in benchmarks.BENCHMARKS:
         raise ValueError(f"the benchmark is {name!r}; it must be one of {', '.join(benchmarks.BENCHMARKS)}")
-    benchmarks.BENCHMARKS[name](benchmarks.Options(out_folder, seeds, jobs, neuron_steps))
+    benchmarks.BENCHMARKS[name](benchmarks.Options(out_folder, seeds, jobs, neuron_steps, rule, only))
 
 
 @app.command(epilog="Example: edge-anp demo --out runs/demo")

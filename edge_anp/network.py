@@ -180,7 +180,7 @@ def run(
         outside = {i: _outside(layers[i], block, done, start, added[i] if added else None) for i in block}
         state = {i: start.states[i] for i in block}
         inside = {i: [c for c in layers[i].connections if c.source in block] for i in block}
-        steppers = {i: neurons.stepper(layers[i].neuron, layers[i].shape, spike, reset_spike) for i in block}
+        steppers = {i: neurons.stepper(layers[i].neuron, layers[i].shape, spike, reset_spike, steps) for i in block}
         for t in range(steps):
             for i in block:
                 currents = [outside[i][t]] if outside[i] else []
@@ -192,9 +192,9 @@ def run(
                 for name, value in state[i].items():
                     states[i][name].append(value)
         for i in block:
-            done[i] = torch.stack(spikes[i])
+            done[i] = neurons.joined(spikes[i])
     return Trace(
-        tuple(done[i] for i in range(len(layers))), tuple({n: torch.stack(v) for n, v in s.items()} for s in states)
+        tuple(done[i] for i in range(len(layers))), tuple({n: neurons.joined(v) for n, v in s.items()} for s in states)
     )
 
 

@@ -110,12 +110,18 @@ def step(
     return stepper(neuron, shape, spike, reset_spike)(currents, state)
 
 
+Stepper = Callable[[Sequence[Tensor], State], tuple[Tensor, State]]
+
+
 def stepper(
-    neuron: Neuron, shape: tuple[int, ...], spike: Spike = heaviside, reset_spike: Spike = heaviside
-) -> Callable[[Sequence[Tensor], State], tuple[Tensor, State]]:
-    """`step` with its parameters made ready once, for a run of many steps."""
+    neuron: Neuron, shape: tuple[int, ...], spike: Spike = heaviside, reset_spike: Spike = heaviside, steps: int = 0
+) -> Stepper:
+    """`step` with its parameters made ready once; where no gradient is asked for, `steps` of them may write into one place."""
     if isinstance(neuron, Tanh):
         return lambda currents, state: _rate(_add(currents))
+    fast = bool(steps) and spike is reset_spike is heaviside and not torch.is_grad_enabled()
+    if fast and type(neuron) is LIF and neuron.reset == "subtract" and neuron.reset_delay:
+        return _stepper_in_place(neuron, shape, steps)
     beta = per_neuron(neuron.beta, shape).clamp(0, 1)
     alpha = None
     if len(state_names(neuron)) == 2:
@@ -138,10 +144,8 @@ def stepper(
         nonlocal last
         new, currents = _pass_current(alpha, currents, state)
         before = state["mem"]
-        if last is not None and last[0] is before:
-            due = last[1]
-        else:
-            due = before if neuron.reset == "none" else reset_spike(before, threshold)
+        known = last is not None and last[0] is before
+        due = last[1] if last and known else before if neuron.reset == "none" else reset_spike(before, threshold)
         if neuron.reset == "zero" and neuron.zero == "leak":
             mem = _add((beta * ((1 - due) * before), *currents))
         else:
@@ -159,6 +163,39 @@ def stepper(
         return spikes, {**new, "mem": mem}
 
     return fire
+
+
+def _stepper_in_place(neuron: LIF, shape: tuple[int, ...], steps: int) -> Stepper:
+    """The same numbers from the same operations, for LIF with delayed subtraction: membranes and spikes of all steps lie in two tensors."""
+    beta, threshold = per_neuron(neuron.beta, shape).clamp(0, 1), per_neuron(neuron.threshold, shape)
+    place: list[Tensor] = []
+    due, t = torch.empty(0), 0
+
+    def fire(currents: Sequence[Tensor], state: State) -> tuple[Tensor, State]:
+        nonlocal due, t
+        before = state["mem"]
+        if not place:
+            place.extend(before.new_empty(steps, *before.shape) for _ in range(2))
+            due = heaviside(before, threshold)
+        mem, spikes = place[0][t], place[1][t]
+        torch.mul(beta, before, out=mem)
+        for c in currents:
+            mem += c
+        mem.addcmul_(due, threshold, value=-1)  # due is 0 or 1, so the product is exact
+        torch.gt(mem, threshold, out=spikes)
+        due, t = spikes, t + 1
+        return spikes, {"mem": mem}
+
+    return fire
+
+
+def joined(each: Sequence[Tensor]) -> Tensor:
+    """The tensors of all steps as one [T, B, N]: the place that they lie in one after the other, else a copy."""
+    first = each[0]
+    whole = first._base
+    if whole is None or len(whole) != len(each) or whole.shape[1:] != first.shape or each[-1]._base is not whole:
+        return torch.stack(list(each))
+    return whole
 
 
 def _pass_current(alpha: Tensor | None, currents: Sequence[Tensor], state: State) -> tuple[State, Sequence[Tensor]]:

@@ -97,7 +97,8 @@ def sweep(
     found = [None if s is None else (s.quiet() if detach or look_back == 0 else s).map(pad) for s in slopes]
     sent = [pad(s) if _routes(read_by[i]) else s for i, s in enumerate(spikes)]
     error = pad(error)
-    out = [error if s is None else torch.zeros_like(pad(sent)) for s, sent in zip(slopes, spikes, strict=True)]
+    once = windows.length == 1
+    out = [error if s is None else s.spike if once else torch.zeros_like(s.spike) for s in found]
     credits: list[list[Tensor | None]] = [[None] * windows.length for _ in network.layers]
     state: list[tuple[Tensor, Tensor, Tensor] | None] = [None] * len(network.layers)
     for w in range(windows.length - 1, -1, -1):
@@ -109,9 +110,14 @@ def sweep(
                 continue
             g = _gather(i, read_by[i], credits, w, windows, sent, injected, look_back)
             state[i] = now = _back(s, windows, w, g, state[i])
+            if now is None and once:
+                out[i] = torch.zeros_like(s.spike)
             if now is not None:
                 credits[i][w] = now[2]
-                windows.at(out[i], w).add_(now[2])
+                if once:
+                    out[i] = now[2].reshape(out[i].shape)
+                else:
+                    windows.at(out[i], w).add_(now[2])
     oldest = [(s[0], s[2]) if s is not None else (error[:0], error[:0]) for s in state]
     if new is not None:
         return Swept(out, oldest)
@@ -191,6 +197,8 @@ def _leak_on(s: Slopes, windows: Windows, out: Tensor, lam: Tensor, credit: Tens
         for t in range(steps - 2, -1, -1):
             out[t].addcmul_(s.keep.expand_as(out[t]), out[t + 1])
         return out[:1], out[:1]
+    if windows.length == 1:  # what follows adds to the very numbers that it starts from
+        lam, credit = lam.clone(), credit.clone()
     oldest = {k * windows.block - windows.back: k for k in range(windows.count)}
     tail = tail_credit = torch.zeros_like(out[0])
     for t in range(steps - 2, -1, -1):

@@ -58,19 +58,21 @@ class Eligibility:
     def _carry(self, i: int, k: int, op: Map, d: Tensor, sent: Tensor, later: Tensor, steps: int) -> None:
         """Close the eligibility of earlier pieces with this one's losses, and let it go on."""
         decay = self.trace ** torch.arange(steps - 1, -1, -1, device=d.device, dtype=d.dtype)[:, None, None]
+        d = decay * d
+        if self.per_sample:
+            weights, left, right = later, d.permute(1, 2, 0), sent.transpose(0, 1)  # [B, N, n] [B, n, I]
+        else:
+            weights, left, right = later[:1], d.flatten(0, 1).T[None], sent.flatten(0, 1)[None]
+        one = left.sum(2)
         old = self.carried.get((i, k))
-        if old is not None:
-            weights = later if self.per_sample else later[:1]
-            self._add(op.weight, torch.einsum("b,bni->ni", weights, old[0]))
-            if op.bias is not None:
-                self._add(op.bias, torch.einsum("b,bn->n", weights, old[1]))
-        pattern = "tbn,tbi->bni" if self.per_sample else "tbn,tbi->ni"
-        e, e1 = torch.einsum(pattern, decay * d, sent), (decay * d).sum(0)
-        if not self.per_sample:
-            e, e1 = e[None], e1.sum(0, keepdim=True)
-        if old is not None:
-            e, e1 = e + self.trace**steps * old[0], e1 + self.trace**steps * old[1]
-        self.carried[i, k] = (e, e1)
+        if old is None:
+            self.carried[i, k] = (left @ right, one)
+            return
+        self._add(op.weight, (weights @ old[0].flatten(1)).reshape(op.weight.shape))
+        if op.bias is not None:
+            self._add(op.bias, weights @ old[1])
+        old[0].baddbmm_(left, right, beta=self.trace**steps)
+        old[1].mul_(self.trace**steps).add_(one)
 
     def _add(self, tensor: Tensor, gradient: Tensor) -> None:
         before = self.sums.get(id(tensor))

@@ -28,7 +28,7 @@ from edge_anp.network import Moment, Network, Trace, begin, current, end, run
 from edge_anp.noise import gaussian, noise
 from edge_anp.topology import INPUT
 
-CHUNK = 64  # steps that run at once where only the credit of a trace goes back
+CHUNK = 16  # steps that run at once where only the credit of a trace goes back
 
 
 @dataclass(frozen=True)

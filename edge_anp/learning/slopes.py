@@ -27,7 +27,10 @@ from edge_anp.neurons import LIF, CubaLIF, Tanh, per_neuron
 
 def psi(mem: Tensor, threshold: Tensor) -> Tensor:
     """max(0, 1 - |mem/theta - 1|) / theta: a triangle about the threshold, as wide as it on both sides."""
-    return (mem / threshold).sub_(1).abs_().neg_().add_(1).clamp_(min=0).div_(threshold)
+    one = threshold.ndim == 0 and bool(threshold == 1)
+    x = mem - 1 if one else (mem / threshold).sub_(1)
+    x.abs_().neg_().add_(1).clamp_(min=0)
+    return x if one else x.div_(threshold)
 
 
 @dataclass(frozen=True, eq=False)

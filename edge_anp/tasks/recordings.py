@@ -135,12 +135,13 @@ def psmnist(data: Data) -> Task:
 def weather(data: Data) -> Task:
     path = find(data, "weather", "weather_wth/WTH.csv", "WTH.csv")
     try:
-        rows = np.genfromtxt(path, delimiter=",", skip_header=1, dtype=np.float64)[:, 1:]
+        rows = np.genfromtxt(path, delimiter=",", skip_header=1, dtype=np.float64)
     except ValueError as error:
         raise BadFile(
             path, f"it cannot be read ({error})"[:200], should_be="a .csv: a date, then 12 numbers a row"
         ) from error
-    if rows.ndim != 2 or rows.shape[1] != 12 or not np.isfinite(rows).all():
+    rows = rows[:, 1:] if rows.ndim == 2 else rows[None]
+    if rows.shape[1] != 12 or not np.isfinite(rows).all():
         raise BadFile(
             path, f"it has rows of {rows.shape[-1]} numbers", should_be="a .csv: a date, then 12 numbers a row"
         )

@@ -82,7 +82,7 @@ def paper(net, raster, targets, rule, seed, sigma=1e-3):
     for t, x in enumerate(raster):
         before, noisy_before = clean, noisy
         a = x @ w.T + clean @ r.T
-        xi = zeta = torch.zeros(0)
+        xi = zeta = torch.zeros(())
         if rule == "wp":
             flat = [
                 draw(int(Draw.WEIGHTS), t, k, 0, torch.arange(p.numel())).reshape(p.shape)
