@@ -113,7 +113,7 @@ def quantize_input(x: np.ndarray, contract: InputContract) -> np.ndarray:
     return np.clip(whole, -contract.high, contract.high).astype(np.int8)
 
 
-def grain(a: Arithmetic, weight: np.ndarray) -> int:
+def grain(a: Arithmetic, weight: np.ndarray | np.generic) -> int:
     """What the weights of a synapse are multiples of: more than 1 where a machine pays a bit for having both signs."""
     return a.mixed_step if weight.min(initial=0) < 0 < weight.max(initial=0) else 1
 

@@ -80,12 +80,13 @@ def test_every_wrong_connection_is_found():
 
 def test_read_ends_with_the_check(monkeypatch):
     """A reader that translates a neuron wrongly cannot get past it."""
-    right = neurons.step
+    right = neurons.stepper
 
-    def leaks_twice(neuron, shape, currents, state, *spike):
-        return right(neuron, shape, currents, {k: 0.99 * v for k, v in state.items()}, *spike)
+    def leaks_twice(neuron, shape, *spike):
+        step = right(neuron, shape, *spike)
+        return lambda currents, state: step(currents, {k: 0.99 * v for k, v in state.items()})
 
-    monkeypatch.setattr(network.neurons, "step", leaks_twice)
+    monkeypatch.setattr(network.neurons, "stepper", leaks_twice)
     with pytest.raises(
         Unsupported, match=r"read-back failed: a (membrane|spike) of layer '1' differs .*please report it"
     ):

@@ -109,9 +109,10 @@ def test_a_killed_worker(runner, folder):
 
 
 SCRIPT = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from targets.loihi import run
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background inherit that it is ignored
 with run.Session(Path(sys.argv[1]), sys.argv[2], 60) as session:
     print(session.process.pid, session.prefix, flush=True)
     time.sleep(60)
