@@ -1,7 +1,8 @@
 """The learning rules on handwritten digits, each at its best rate from one grid, on one network, with the same number of updates.
 
 A rate is chosen by the mean accuracy over all seeds on the validation part, after training on the training part. Then the network is
-trained anew on both, and judged once on the test part. Nothing else is tuned for any rule.
+trained anew on both, and judged once on the test part. Nothing else is tuned for any rule. Each of these networks is then quantized,
+compiled to ONNX, and verified on the whole test part.
 """
 
 from __future__ import annotations
@@ -9,32 +10,36 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 
 import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
-from edge_anp import tasks
+from edge_anp import quantization_loss, tasks
+from edge_anp.bench_digits_report import Row, markdown, table
+from edge_anp.compilation import compile_network
+from edge_anp.integer import quantize_input
 from edge_anp.learning.bptt import BPTT
 from edge_anp.learning.feedback import FeedbackANP
 from edge_anp.learning.fit import evaluate, train
 from edge_anp.learning.rule import Rule
-from edge_anp.network import Connection, Layer, Network
+from edge_anp.network import Connection, Layer, Network, run
 from edge_anp.neurons import LIF, Readout
 from edge_anp.synapses import Dense
 from edge_anp.tasks import Samples
 from edge_anp.topology import INPUT, InputContract
+from edge_anp.verify import verify
 
-RATES = (1e-3, 2e-3, 4e-3, 8e-3, 16e-3)
+RATES = (1e-3, 2e-3, 4e-3, 8e-3, 16e-3, 32e-3)
 UPDATES, BATCH = 600, 128
 ROW, HIDDEN, CLASSES = 8, 128, 10
 RULES: dict[str, tuple[Rule, str]] = {  # name -> rule, its look-back in words
@@ -45,24 +50,6 @@ RULES: dict[str, tuple[Rule, str]] = {  # name -> rule, its look-back in words
     "feedback_reward": (FeedbackANP("reward", look_back=0), "0: forward-only"),
     "readout": (FeedbackANP("label", readout_only=True), "none: reservoir"),
 }
-
-
-@dataclass(frozen=True)
-class Row:
-    """A rule at its best rate. validation: mean accuracy that the rate was chosen by; test: one accuracy a seed.
-
-    behind_bptt: points of test accuracy; asked: labels, scores or rewards a run; seconds: a run, the mean.
-    """
-
-    rule: str
-    signal: str
-    look_back: str
-    rate: float
-    validation: float
-    test: tuple[float, ...]
-    behind_bptt: float
-    asked: dict[str, int]
-    seconds: float
 
 
 def build_network(seed: int) -> Network:
@@ -97,25 +84,52 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Integers:
+    """What became of a trained network: in integers, and compiled to ONNX, both exact flavors together."""
+
+    accuracy: float
+    agreement: float
+    mismatches: int
+    neuron_steps: int
+
+
+@dataclass(frozen=True)
 class Outcome:
     accuracy: float
     seconds: float
     asked: dict[str, int]
+    integers: Integers | None
 
 
-def measure(run: Run) -> Outcome:
+def measure(plan: Run) -> Outcome:
     """Train and judge once, on one thread."""
     torch.set_num_threads(1)
     task = tasks.load("digits")
     judge = task.validation
-    if run.final:
+    if plan.final:
         both = (task.train, task.validation)
         known = Samples(np.concatenate([s.rasters for s in both]), np.concatenate([s.targets for s in both]))
         task, judge = dataclasses.replace(task, train=known), task.test
-    net, started = build_network(run.seed), time.perf_counter()
-    rule = RULES[run.rule][0]
-    history = train(net, task, rule, run.updates, run.batch, run.rate, run.seed, progress=False)
-    return Outcome(evaluate(history.network, judge), time.perf_counter() - started, history.asked)
+    net, started = build_network(plan.seed), time.perf_counter()
+    rule = RULES[plan.rule][0]
+    history = train(net, task, rule, plan.updates, plan.batch, plan.rate, plan.seed, progress=False)
+    seconds = time.perf_counter() - started
+    integers = deploy(history.network, task.train, judge) if plan.final else None
+    return Outcome(evaluate(history.network, judge), seconds, history.asked, integers)
+
+
+def deploy(network: Network, calibration: Samples, judge: Samples) -> Integers:
+    """Quantize, compile and verify a network; judged on the same samples as the floats."""
+    raster, targets = judge.batch(range(len(judge)))
+    with tempfile.TemporaryDirectory() as folder:
+        compiled = compile_network(network, "onnx", folder, calibration)
+        rows = quantize_input(raster.numpy(), compiled.network.input)
+        checked = verify(folder, [rows[:, b] for b in range(rows.shape[1])]).runners
+    loss = quantization_loss.measure(network, compiled.network, raster, run(network, raster), targets.numpy())
+    exact = [c for c in checked.values() if c.exact]
+    differ = sum(c.spike_mismatches + (c.state_mismatches or 0) for c in exact)
+    assert loss.integer_accuracy is not None
+    return Integers(loss.integer_accuracy, loss.agreement[0] or 0.0, differ, sum(c.neuron_steps for c in exact))
 
 
 def bench_digits(
@@ -156,14 +170,14 @@ def bench_digits(
         )
     rows = _rows(chosen, final)
     settings = {"seeds": seeds, "updates": updates, "batch": batch, "rates": list(rates)}
-    console.print(_table(rows, settings))
+    console.print(table(rows, settings))
     if out is not None:
         folder = Path(out)
         folder.mkdir(parents=True, exist_ok=True)
         runs = [{**dataclasses.asdict(r), **dataclasses.asdict(o)} for r, o in {**tried, **final}.items()]
         content = {"settings": settings, "rows": [dataclasses.asdict(r) for r in rows], "runs": runs}
         (folder / "digits.json").write_text(json.dumps(content, indent=1) + "\n")
-        (folder / "digits.md").write_text(_markdown(rows, settings))
+        (folder / "digits.md").write_text(markdown(rows, settings))
     return rows
 
 
@@ -172,55 +186,18 @@ def _rows(chosen: dict[str, tuple[float, float]], final: dict[Run, Outcome]) -> 
     yardstick = mean(o.accuracy for o in of("bptt"))
     rows = []
     for name, (rule, look_back) in RULES.items():
-        test = tuple(o.accuracy for o in sorted(of(name), key=lambda o: o.accuracy))
+        done = sorted(of(name), key=lambda o: o.accuracy)
+        test = tuple(o.accuracy for o in done)
+        shipped = [o.integers for o in done if o.integers]
         rate, validation = chosen[name]
-        behind, seconds = 100 * (yardstick - mean(test)), mean(o.seconds for o in of(name))
-        rows.append(Row(name, str(rule.signal), look_back, rate, validation, test, behind, of(name)[0].asked, seconds))
+        rows.append(
+            Row(
+                *(name, str(rule.signal), look_back, rate, validation, test, 100 * (yardstick - mean(test))),
+                tuple(i.accuracy for i in shipped),
+                mean(i.agreement for i in shipped),
+                sum(i.mismatches for i in shipped),
+                sum(i.neuron_steps for i in shipped),
+                *(done[0].asked, mean(o.seconds for o in done)),
+            )
+        )
     return rows
-
-
-HEADINGS = (
-    "rule",
-    "learns from",
-    "look-back",
-    "rate",
-    "validation",
-    "test",
-    "each seed",
-    "behind BPTT",
-    "asked a run",
-    "seconds",
-)
-
-
-def _cells(row: Row) -> tuple[str, ...]:
-    spread = f" ± {stdev(row.test):.3f}" if len(row.test) > 1 else ""
-    asked = ", ".join(f"{n:,} {what}" for what, n in row.asked.items())
-    each = " ".join(f"{a:.3f}" for a in row.test)
-    accuracy = (f"{row.validation:.3f}", f"{mean(row.test):.3f}{spread}", each, f"{row.behind_bptt:+.1f}")
-    return (row.rule, row.signal, row.look_back, f"{row.rate:g}", *accuracy, asked, f"{row.seconds:.0f}")
-
-
-def _describe(settings: dict[str, object]) -> str:
-    return (
-        f"{settings['seeds']} seeds, {settings['updates']} updates of batch {settings['batch']}, Adam annealed along a cosine; "
-        f"rate from {settings['rates']}, chosen on the validation part; then trained anew on training and validation part"
-    )
-
-
-def _table(rows: list[Row], settings: dict[str, object]) -> Table:
-    table = Table(*HEADINGS, title="digits, row by row", caption=_describe(settings))
-    for row in rows:
-        table.add_row(*_cells(row))
-    return table
-
-
-def _markdown(rows: list[Row], settings: dict[str, object]) -> str:
-    lines = ["# Learning rules on handwritten digits", "", f"`edge-anp bench digits`: {_describe(settings)}.", ""]
-    lines += ["| " + " | ".join(cells) + " |" for cells in (HEADINGS, ("---",) * len(HEADINGS), *map(_cells, rows))]
-    notes = [
-        "Accuracy: share of the 360 test samples, mean and standard deviation over seeds; each seed, from the worst. One seed is",
-        "uncertain by 0.015. Seconds: of one training on one thread. Label, score and reward are different signals: a reward is one",
-        "right or wrong a trial.",
-    ]
-    return "\n".join([*lines, "", *notes, ""])

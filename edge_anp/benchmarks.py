@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 
-def _digits(out: Path, seeds: int, jobs: int, neuron_steps: int) -> None:
+@dataclass(frozen=True)
+class Options:
+    """What the command line says: where tables go, how many seeds, how many processes, how many neuron-steps."""
+
+    out: Path
+    seeds: int
+    jobs: int
+    neuron_steps: int
+
+
+def _digits(options: Options) -> None:
     from edge_anp.bench_digits import bench_digits
 
-    bench_digits(seeds=seeds, jobs=jobs, out=out)
+    bench_digits(seeds=options.seeds, jobs=options.jobs, out=options.out)
 
 
-def _conformance(out: Path, seeds: int, jobs: int, neuron_steps: int) -> None:
+def _conformance(options: Options) -> None:
     from edge_anp.conformance import run_bench
 
-    run_bench(neuron_steps, out)
+    run_bench(options.neuron_steps, options.out / "conformance.md")
 
 
-BENCHMARKS: dict[str, Callable[[Path, int, int, int], None]] = {"digits": _digits, "conformance": _conformance}
+def _speed(options: Options) -> None:
+    from edge_anp.bench_speed import run_bench
+
+    run_bench(options.out)
+
+
+BENCHMARKS: dict[str, Callable[[Options], None]] = {"digits": _digits, "conformance": _conformance, "speed": _speed}

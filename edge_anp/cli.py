@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 
 from edge_anp import __version__
 from edge_anp.errors import EdgeAnpError
@@ -155,7 +156,7 @@ def compile_(
     weights: Weights = None,
     decode: Decode = None,
     data: Data = None,
-    samples: Annotated[int, typer.Option(help="training samples to calibrate with")] = 256,
+    samples: Annotated[int, typer.Option(min=1, help="training samples to calibrate with")] = 256,
     option: Annotated[
         list[str] | None, typer.Option(help="of the target, NAME=VALUE; mcu: prefix=NAME of what C defines")
     ] = None,
@@ -187,7 +188,9 @@ def verify(
     runner: Annotated[
         str | None, typer.Option(help="only this runner, e.g. qemu:m4; default: those that need nothing more")
     ] = None,
-    samples: Annotated[int | None, typer.Option(help="the first so many of the test split; default: all")] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="the first so many of the test split; default: all")
+    ] = None,
     data: Data = None,
     json_file: Json = None,
 ) -> None:
@@ -195,8 +198,10 @@ def verify(
     from edge_anp import report, tasks
     from edge_anp.verify import verify as verify_folder
 
-    rasters = [x for x, _ in zip(tasks.load(task, data).test.rasters, range(samples or 10**9), strict=False)]
-    result = verify_folder(folder, rasters, runner)
+    rasters = tasks.load(task, data).test.rasters[:samples]
+    with Progress(console=err, transient=True) as progress:
+        bar = progress.add_task("verifying", total=len(rasters))
+        result = verify_folder(folder, rasters, runner, lambda done, _: progress.update(bar, completed=done))
     out.print(report.verification_table(result))
     write_json(json_file, result.to_json())
     result.check()
@@ -205,7 +210,9 @@ def verify(
 @app.command(epilog="Example: edge-anp bench digits --seeds 3 --out docs/results")
 @reported
 def bench(
-    name: Annotated[str, typer.Argument(help="digits: the learning rules; conformance: every target; speed: simulate")],
+    name: Annotated[
+        str, typer.Argument(help="digits: the learning rules; conformance: simulate and onnx; speed: simulate")
+    ],
     seeds: Annotated[int, typer.Option(help="digits: how many")] = 3,
     jobs: Annotated[int, typer.Option(help="processes at once")] = 2,
     neuron_steps: Annotated[int, typer.Option(help="conformance: how many")] = 10_000_000,
@@ -216,7 +223,7 @@ def bench(
 
     if name not in benchmarks.BENCHMARKS:
         raise ValueError(f"the benchmark is {name!r}; it must be one of {', '.join(benchmarks.BENCHMARKS)}")
-    benchmarks.BENCHMARKS[name](out_folder, seeds, jobs, neuron_steps)
+    benchmarks.BENCHMARKS[name](benchmarks.Options(out_folder, seeds, jobs, neuron_steps))
 
 
 @app.command(epilog="Example: edge-anp demo --out runs/demo")

@@ -5,7 +5,7 @@ report = check(run, seeds=range(100), steps=30)      # run(net, rasters) -> one 
 
 from __future__ import annotations
 
-import time
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,26 +13,19 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from edge_anp import reference, simulate, topology
 from edge_anp.conformance_networks import random_network, random_raster
 from edge_anp.errors import Divergence
-from edge_anp.integer import (
-    MCU16,
-    Arithmetic,
-    IntegerConnection,
-    IntegerLayer,
-    IntegerNetwork,
-    IntegerNeuron,
-    Leak,
-    Trace,
-)
-from edge_anp.synapses import Dense
-from edge_anp.topology import INPUT, InputContract
+from edge_anp.integer import MCU16, Arithmetic, IntegerLayer, IntegerNetwork, Trace
+from edge_anp.target import Target, find
+from edge_anp.topology import INPUT
 
 Run = Callable[[IntegerNetwork, Sequence[np.ndarray]], Sequence[Trace]]
 
 RESETS = ("subtract", "zero by leak", "zero by update", "none")
+RATES = ((0.0, 0.01), (0.01, 0.05), (0.05, 0.2), (0.2, 0.6))  # of the neuron-steps of one layer and raster
 BRANCHES = (
     *(f"reset {r}, {when}" for r in RESETS for when in ("delayed", "immediate")),
     *("no reset due", "immediate reset, s - r = +1", "immediate reset, s - r = -1", "readout"),
@@ -40,6 +33,8 @@ BRANCHES = (
     *("negative value leaked", "leak of 8 bits", "leak of 12 bits", "negative shift", "positive shift"),
     *("binary input", "graded input", "bias", "delay >= 2", "recurrence", "loop over layers", "skip connection"),
     *("Dense", "Conv1d", "Conv2d", "Diagonal", "SumPool2d", "MaxPool2d", "pool before the synapse", "pool after it"),
+    *(f"a layer spikes in {low:.0%} to {high:.0%}" for low, high in RATES),
+    *("a layer of 1 neuron", "a layer of more than 100"),
     *("decode count", "decode first_spike", "decode membrane_mean", "decode membrane_last"),
 )
 
@@ -55,19 +50,27 @@ class Report:
 
 def check(run: Run, seeds: Iterable[int], steps: int, arithmetic: Arithmetic = MCU16) -> Report:
     """Compare an executor with the reference: two rasters (spikes, graded) a seed; stop at the first difference."""
+    return check_all({"": run}, seeds, steps, arithmetic)
+
+
+def check_all(runs: Mapping[str, Run], seeds: Iterable[int], steps: int, arithmetic: Arithmetic = MCU16) -> Report:
+    """The same for several executors by name; neuron_steps are those that each of them did."""
     coverage: Counter[str] = Counter()
     done = 0
     for seed in seeds:
         net = random_network(seed, arithmetic)
         rasters = [random_raster(net, 2 * seed + k, steps) for k in range(2)]
-        traces = run(net, rasters)
-        if len(traces) != len(rasters):
-            return Report(done, coverage, f"seed {seed}: {len(traces)} traces came back; there must be {len(rasters)}")
-        for k, (raster, got) in enumerate(zip(rasters, traces, strict=True)):
-            want = reference.run(net, raster)
-            difference = first_difference(want, got)
-            if difference:
-                return Report(done, coverage, f"seed {seed}, raster {k}: {difference}")
+        wants = [reference.run(net, raster) for raster in rasters]
+        for name, run in runs.items():
+            traces = run(net, rasters)
+            where = f"{name}: seed {seed}" if name else f"seed {seed}"
+            if len(traces) != len(rasters):
+                return Report(done, coverage, f"{where}: {len(traces)} traces came back; there must be {len(rasters)}")
+            for k, (want, got) in enumerate(zip(wants, traces, strict=True)):
+                difference = first_difference(want, got)
+                if difference:
+                    return Report(done, coverage, f"{where}, raster {k}: {difference}")
+        for raster, want in zip(rasters, wants, strict=True):
             coverage += count_branches(net, raster, want)
             done += steps * sum(layer.size for layer in net.layers)
     return Report(done, coverage, None)
@@ -105,6 +108,11 @@ def count_branches(net: IntegerNetwork, raster: Int[np.ndarray, "T I"], trace: T
     found["loop over layers"] += steps * len(multi)
     for i, layer in enumerate(net.layers):
         found["bias"] += steps * bool(layer.bias.any())
+        found["a layer of 1 neuron"] += steps * (layer.size == 1)
+        found["a layer of more than 100"] += steps * (layer.size > 100)
+        rate = trace.spikes[i].mean() if trace.spikes[i].any() else -1.0
+        for low, high in RATES:
+            found[f"a layer spikes in {low:.0%} to {high:.0%}"] += steps * bool(low < rate <= high)
         for c in layer.connections:
             found["negative shift"] += steps * (c.shift < 0)
             found["positive shift"] += steps * (c.shift > 0)
@@ -156,22 +164,38 @@ def run_simulate(net: IntegerNetwork, rasters: Sequence[np.ndarray]) -> list[Tra
     ]
 
 
-def run_bench(neuron_steps: int, out: Path, executors: Mapping[str, Run] | None = None) -> None:
-    """Check every executor on its share of `neuron_steps` and write the coverage table as markdown.
+def target_executor(machine: Target, runner: str) -> Run:
+    """A target's runner as an executor: each network is compiled into a folder of its own and opened there."""
+
+    def run(net: IntegerNetwork, rasters: Sequence[np.ndarray]) -> list[Trace]:
+        with tempfile.TemporaryDirectory() as folder:
+            machine.lower(net, Path(folder))
+            with machine.open(Path(folder), runner) as session:
+                return [session.run(raster) for raster in rasters]
+
+    return run
+
+
+def run_bench(neuron_steps: int, out: Path, targets: Sequence[str] = ("onnx",), steps: int = 60) -> None:
+    """Check simulate and every exact runner of `targets` on `neuron_steps` each, and write the coverage table as Markdown.
 
     Raise Divergence at the first difference, and AssertionError if a branch never occurred.
     """
-    executors = {"simulate": run_simulate} if executors is None else executors
-    rows, coverage = [], Counter[str]()
-    for name, run in executors.items():
-        began, done, seed = time.perf_counter(), 0, 0
-        while done * len(executors) < neuron_steps:
-            report = check(run, range(seed, seed + 10), steps=60)
+    runs = {"simulate": run_simulate}
+    for name in targets:
+        machine = find(name)
+        runs |= {f"{name} {runner}": target_executor(machine, runner) for runner in machine.exact}
+    done, seed, coverage = 0, 0, Counter[str]()
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns) as progress:
+        bar = progress.add_task("comparing with the reference", total=neuron_steps)
+        while done < neuron_steps:
+            report = check_all(runs, range(seed, seed + 10), steps)
             if report.first:
-                raise Divergence(f"{name}: {report.first}")
+                raise Divergence(report.first)
             done, seed, coverage = done + report.neuron_steps, seed + 10, coverage + report.coverage
-        rows.append(f"| {name} | {seed} | {done} | {time.perf_counter() - began:.0f} |")
-    write_coverage(out, coverage, rows)
+            progress.update(bar, completed=done)
+    write_coverage(out, coverage, [f"| {name} | {seed} | {done} |" for name in runs])
 
 
 def write_coverage(out: Path, coverage: Mapping[str, int], rows: Sequence[str]) -> None:
@@ -182,7 +206,7 @@ def write_coverage(out: Path, coverage: Mapping[str, int], rows: Sequence[str]) 
         "",
         "Every spike and every state was equal. Written by `edge-anp bench conformance`.",
         "",
-        *("| executor | networks | neuron-steps | seconds |", "|---|---|---|---|", *rows, ""),
+        *("| executor | networks | neuron-steps |", "|---|---|---|", *rows, ""),
         "How often each part of the meaning occurred (neuron-steps; steps for what a network has or has not).",
         "",
         *("| branch | count |", "|---|---|", *(f"| {b} | {coverage.get(b, 0)} |" for b in BRANCHES)),
@@ -190,28 +214,3 @@ def write_coverage(out: Path, coverage: Mapping[str, int], rows: Sequence[str]) 
     out.write_text("\n".join(lines) + "\n")
     missing = [b for b in BRANCHES if not coverage.get(b)]
     assert not missing, f"never occurred: {', '.join(missing)}"
-
-
-def simulate_speed(batch: int = 64, steps: int = 50) -> float:
-    """Seconds a sample of the reference over seconds a sample of simulate, on a recurrent 40-64-10 network."""
-
-    rng = np.random.default_rng(0)
-
-    def layer(i: int, size: int, sources: Sequence[tuple[int, int]], vth: int) -> IntegerLayer:
-        ways = [(s, Dense(rng.integers(-40, 60, (size, n)).astype(np.int8)), int(s == i)) for s, n in sources]
-        connections = tuple(IntegerConnection(s, (op,), 0, delay) for s, op, delay in ways)
-        neuron = IntegerNeuron(Leak(np.full(size, 230), 8), None, np.full(size, vth), "subtract")
-        return IntegerLayer((size,), connections, np.zeros(size, np.int64), neuron, np.ones(size))
-
-    layers = (layer(0, 64, [(INPUT, 40), (0, 64)], 600), layer(1, 10, [(0, 64)], 900))
-    net = IntegerNetwork(MCU16, layers, InputContract((40,)))
-    raster = (rng.random((steps, batch, 40)) < 0.3).astype(np.int8)
-    simulate.run(net, raster)
-    slow = min(_seconds(lambda: reference.run(net, raster[:, 0])) for _ in range(3))
-    return slow * batch / min(_seconds(lambda: simulate.run(net, raster)) for _ in range(3))
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -48,6 +49,7 @@ RULES: dict[str, tuple[str, Rule, float]] = {
 def run_demo(folder: Path, seed: int, updates: int, out: Console) -> dict[str, Any]:
     """Run every stage, write `folder`, print the closing table; return the content of report.json."""
     folder.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)  # the matrices are small: on a busy machine two threads would mostly wait for each other
     seconds: dict[str, float] = {}
     task = tasks.load("digits")
     rules: dict[str, dict[str, float]] = {}

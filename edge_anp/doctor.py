@@ -41,7 +41,7 @@ PROGRAMS = {"git": "development", "cc": "tests that compile C"}
 
 def examine() -> Iterator[Finding]:
     """Look at Python, packages, programs and targets, one finding each."""
-    yield Finding("python", platform.python_version(), "everything", "install Python 3.11 or newer")
+    yield Finding("python", platform.python_version(), "everything", "install Python 3.11, 3.12 or 3.13")
     for name, use in PACKAGES.items():
         try:
             found = version(name)

@@ -182,7 +182,8 @@ def _outside(layer: Layer, block: range, done: Mapping[int, Tensor]) -> tuple[Te
 
 def scores(network: Network, trace: Trace) -> Float[Tensor, "B K"]:
     """What the answer is the argmax of (ties go to the lowest index)."""
-    return decode.scores(network.decode, trace.spikes[-1], trace.states[-1]["mem"])
+    spikes = trace.spikes[-1]
+    return decode.scores(network.decode, spikes, trace.states[-1]["mem"]).to(spikes.dtype)
 
 
 CLASSES = (

@@ -100,31 +100,22 @@ def step(
 
     Return spikes [B, N] and the new state. `spike` may carry a surrogate gradient; `reset_spike` decides whether the reset does.
     """
-
-    def leaked(name: str, leak: Array) -> Tensor:
-        return per_neuron(leak, shape).clamp(0, 1) * state[name]
-
-    def plus(x: Tensor, terms: Sequence[Tensor]) -> Tensor:
-        for term in terms:
-            x = x + term
-        return x
-
     new: State = {}
     if len(state_names(neuron)) == 2:
         assert isinstance(neuron, CubaLIF | Readout)
         assert neuron.alpha is not None
-        new["syn"] = plus(leaked("syn", neuron.alpha), currents)
+        new["syn"] = _plus(_keep(neuron.alpha, shape) * state["syn"], currents)
         currents = (new["syn"],)
     if isinstance(neuron, Readout):
-        new["mem"] = plus(leaked("mem", neuron.beta), currents)
+        new["mem"] = _plus(_keep(neuron.beta, shape) * state["mem"], currents)
         return torch.zeros_like(new["mem"]), new
 
     threshold = per_neuron(neuron.threshold, shape)
     due = reset_spike(state["mem"], threshold)
     if neuron.reset == "zero" and neuron.zero == "leak":
-        mem = plus(per_neuron(neuron.beta, shape).clamp(0, 1) * ((1 - due) * state["mem"]), currents)
+        mem = _plus(_keep(neuron.beta, shape) * ((1 - due) * state["mem"]), currents)
     else:
-        mem = plus(leaked("mem", neuron.beta), currents)
+        mem = _plus(_keep(neuron.beta, shape) * state["mem"], currents)
         if neuron.reset == "subtract":
             mem = mem - due * threshold
         elif neuron.reset == "zero":
@@ -137,3 +128,13 @@ def step(
         elif neuron.reset == "zero":
             mem = mem - extra * mem
     return spikes, {**new, "mem": mem}
+
+
+def _keep(leak: Array, shape: tuple[int, ...]) -> Tensor:
+    return per_neuron(leak, shape).clamp(0, 1)
+
+
+def _plus(x: Tensor, terms: Sequence[Tensor]) -> Tensor:
+    for term in terms:
+        x = x + term
+    return x

@@ -61,6 +61,13 @@ def refusals(recording: Recording) -> list[str]:
         reasons.append(
             f"the module returns {given}, but {last} is stepped after it; return what {last} does, or call it earlier"
         )
+    feeding = {v.neuron for v in heard.values() if isinstance(v, Spikes)}
+    heads = [name for name in recording.trace.calls if name in answering - feeding]
+    if len(heads) > 1:
+        reasons.append(
+            f"the module returns {' and '.join(heads)}, which feed nothing else; a network has one answer: return the last"
+            " one only, or make them one layer"
+        )
     factor = cast(Any, recording.trace.neurons[last]).graded_spikes_factor
     if factor.numel() > 1 or bool(factor < 0):
         reasons.append(f"{last}: graded_spikes_factor weighs the answers; the last layer must have one positive factor")

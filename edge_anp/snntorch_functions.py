@@ -20,6 +20,7 @@ ALIASES = frozenset(
     ("detach", "detach_", "clone", "contiguous", "float", "to", "requires_grad_", "alias", "type_as", "cpu", "data")
 )
 RESHAPES = frozenset(("view", "reshape", "flatten", "squeeze", "unsqueeze", "view_as", "reshape_as", "unflatten"))
+SHAPED = frozenset(("zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full"))  # take a shape alone
 QUIET = frozenset(("linear", "conv1d", "conv2d", "max_pool2d", "avg_pool2d", "add", "cat"))  # followed from silence too
 ADDITIONS = frozenset(("add", "add_", "__add__", "__radd__", "__iadd__"))
 SIGNATURES = {
@@ -44,6 +45,8 @@ def outcome(
     name = func.__name__
     if name == "__get__":
         name = getattr(getattr(func, "__self__", None), "__name__", name)
+    if name in SHAPED:
+        return
     given = [t for t in _tensors((args, kwargs)) if not isinstance(value(t), Constant | Parameter)]
     if not given and (name not in QUIET or not any(value(t) == Constant(True) for t in _tensors((args, kwargs)))):
         return
@@ -77,7 +80,7 @@ def _meaning(name: str, args: tuple[Any, ...], kwargs: dict, out: Tensor, value:
                 raise ValueError("dropout stays on in evaluation mode; pass training=self.training")
             return x
         shape = named["input"].shape[2 if timed(x) else 1 :]
-        return Applied(_map(name, named, tuple(shape), value), x, where)
+        return Applied(find_map(name, named, tuple(shape), value), x, where)
     first = args[0] if args and isinstance(args[0], Tensor) else None
     if first is not None and name in ALIASES:
         return value(first)
@@ -140,13 +143,13 @@ def _concatenated(args: tuple[Any, ...], kwargs: dict, value: Callable) -> Value
     return Concat(values, tuple(prod(t.shape[lead:]) for t in tensors))
 
 
-def _map(name: str, a: dict[str, Any], shape: tuple[int, ...], value: Callable) -> Map | Norm:
+def find_map(name: str, a: dict[str, Any], shape: tuple[int, ...], value: Callable) -> Map | Norm:
     """The map of `synapses` that a function is; ValueError where there is none."""
     if name == "batch_norm":
         if a.get("training") or a.get("running_mean") is None:
             raise ValueError("batch normalization by the statistics of the batch; use track_running_stats=True")
         running = a["running_mean"], a["running_var"]
-        return Norm(shape, *running, a.get("weight"), a.get("bias"), a.get("eps", 1e-5))
+        return Norm(shape, *running, a.get("weight"), a.get("bias"), float(a.get("eps", 1e-5)))
     for part in ("weight", "bias"):
         if a.get(part) is not None and not isinstance(value(a[part]), Parameter):
             raise ValueError(

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from edge_anp import snntorch_neurons as options
 from edge_anp.network import Layer
-from edge_anp.snntorch_functions import many
+from edge_anp.snntorch_functions import find_map
 from edge_anp.snntorch_steps import Recording
 from edge_anp.snntorch_terms import Piece, Refused, Stage, Term, layer_terms
+from edge_anp.snntorch_values import Constant, Parameter, Value
 from edge_anp.snntorch_weights import Source, Weights
-from edge_anp.synapses import Conv2d, Dense, Diagonal, Map
+from edge_anp.synapses import Diagonal
 from edge_anp.topology import INPUT
 
 MEMBRANE = (None, "membrane_mean", "membrane_last")  # decodes that read no spikes
@@ -35,13 +36,13 @@ def build(recording: Recording, weights: Weights, decode: str | None, reasons: l
         try:
             terms[name] = (*terms[name], *_own(i, neuron, shapes[name]))
         except Refused as refused:
-            reasons.append(f"{name}: {refused}")
+            reasons += [f"{name}: {reason}" for reason in refused.args]
         for term in terms[name]:
             try:
                 source = _source(term, names, neurons, shapes, shapes[name])
                 connections.append(weights.connection(term, source))
             except Refused as refused:
-                reasons.append(f"{name}: {refused}")
+                reasons += [f"{name}: {reason}" for reason in refused.args]
         mute = i == len(names) - 1 and i not in heard and not isinstance(neuron, RLeaky | RSynaptic)
         readout = mute and options.never_resets(neuron) and decode in MEMBRANE
         layers.append(Layer(shapes[name], tuple(connections), options.translate(neuron, readout), name))
@@ -52,7 +53,7 @@ def _terms(recording: Recording, name: str, reasons: list[str]) -> tuple[Term, .
     try:
         return layer_terms(recording, name)
     except Refused as refused:
-        reasons.append(f"{name}: {refused}")
+        reasons += [f"{name}: {reason}" for reason in refused.args]
         return ()
 
 
@@ -89,10 +90,23 @@ def _own(i: int, neuron: nn.Module, shape: tuple[int, ...]) -> tuple[Term, ...]:
     if not isinstance(neuron, RLeaky | RSynaptic):
         return ()
     m = cast(Any, neuron.recurrent)
-    if isinstance(m, nn.Linear):
-        op: Map = Dense(m.weight, m.bias)
-    elif isinstance(m, nn.Conv2d):
-        op = Conv2d(shape, many(m.kernel_size, 2), many(m.stride, 2), many(m.padding, 2), m.weight, m.bias, m.groups)
-    else:
-        op = Diagonal(_one_to_one(m.V, shape), shape)
+    try:
+        if isinstance(m, nn.Linear):
+            op = find_map("linear", {"weight": m.weight, "bias": m.bias}, shape, _kept)
+        elif isinstance(m, nn.Conv2d):
+            if m.padding_mode != "zeros":
+                raise ValueError(f"padding_mode is {m.padding_mode!r}; it must be 'zeros'")
+            names = ("weight", "bias", "stride", "padding", "dilation", "groups")
+            op = find_map("conv2d", {n: getattr(m, n) for n in names}, shape, _kept)
+        elif isinstance(getattr(m, "V", None), Tensor):
+            op = Diagonal(_one_to_one(m.V, shape), shape)
+        else:
+            return ()  # refused already, by the class of its recurrence
+    except ValueError as problem:
+        raise Refused(f"its own recurrence: {problem}") from problem
     return (Term(i, 1, (Stage(op, True, "its own recurrence"),)),)
+
+
+def _kept(tensor: Tensor) -> Value:
+    """What a weight of a recurrence is: the module's own, or computed in the forward pass."""
+    return Parameter("", tensor) if isinstance(tensor, nn.Parameter) else Constant(False)

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from edge_anp.errors import Unsupported
-from edge_anp.snntorch_trace import Recorder, untouched
-from edge_anp.snntorch_values import Applied, Argument, At, Concat, Input, Spikes, Stack, State, Sum, Value
+from edge_anp.snntorch_trace import Recorder, left, untouched
+from edge_anp.snntorch_values import Applied, Argument, At, Concat, Input, Stack, Sum, Value
 
 Style = Literal["raster", "step", "static", "states"]
 COUNTS = ("num_steps", "n_steps", "steps")  # how a forward asks for the number of steps
@@ -58,6 +58,11 @@ def follow(module: nn.Module, raster: Tensor, num_steps: int | None = None) -> R
             misfit = _misfit(recording, recording.steps)
         if misfit is None:
             return recording
+        if style != "static" and _several_a_step(recording, len(raster)):
+            raise Unsupported(
+                f"its neurons were called {recording.steps} times in {len(raster)} steps; call each once a step (a layer that is"
+                " used twice needs a neuron of its own for each use)"
+            )
         failures.append(f"{_takes(style)}: {misfit}")
     shape = tuple(raster.shape)
     raise Unsupported([f"the module could not be stepped with a sample of shape {shape} [T, B, ...]", *failures])
@@ -101,8 +106,7 @@ def _passed_on(trace: Recorder, states: dict[str, Tensor], result: Any, step: in
                 f"forward takes {name}, but it became no neuron's state; take x alone and keep other states inside the module"
             )
         neuron, state = trace.arguments[name]
-        wanted = (Spikes(neuron, step), State(neuron, step, state))
-        found = next((t for t in tensors(result) if trace.value(t) in wanted), None)
+        found = next((t for t in tensors(result) if trace.value(t) == left(neuron, step, state)), None)
         if found is None:
             raise Unsupported(f"forward takes {name} as {neuron}.{state} but does not return the new one; return it")
         new[name] = found
@@ -116,12 +120,23 @@ def _misfit(recording: Recording, steps: int) -> str | None:
         return "it called no spiking neuron"
     if len(set(counts.values())) > 1:
         return "its neurons were called unequal numbers of times: " + ", ".join(f"{n} {c}" for n, c in counts.items())
-    whole = any(_reads_whole(c.current) for calls in recording.trace.calls.values() for c in calls)
+    whole = _any_reads_whole(recording)
     if recording.style == "static":
         return None if recording.steps > 1 else "its neurons were called once"
     if recording.steps != steps or whole:
         return f"its neurons were called {recording.steps} times; {steps} steps were shown, each must be seen once"
     return None
+
+
+def _several_a_step(recording: Recording, steps: int) -> bool:
+    """Whether every neuron was called two or more times in each step, its states handed on as they were."""
+    counts = {len(calls) for calls in recording.trace.calls.values()}
+    often = counts == {recording.steps} and recording.steps > steps and recording.steps % steps == 0
+    return often and not recording.trace.problems and not _any_reads_whole(recording)
+
+
+def _any_reads_whole(recording: Recording) -> bool:
+    return any(_reads_whole(c.current) for calls in recording.trace.calls.values() for c in calls)
 
 
 def _reads_whole(value: Value) -> bool:

@@ -6,6 +6,7 @@ module starts from stand for spikes before the first step.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from edge_anp.snntorch_steps import Recording
@@ -82,7 +83,7 @@ class Term:
 
 
 class Refused(Exception):
-    """A current that has no exact counterpart, with the sentence that says so."""
+    """A current that has no exact counterpart, with the sentences that say so."""
 
 
 def layer_terms(recording: Recording, name: str) -> tuple[Term, ...]:
@@ -132,12 +133,10 @@ def _terms(value: Value, at: int | None, call: int, order: dict[str, int]) -> li
         return _pieces(value, at, call, order)
     if isinstance(value, Applied):
         return _applied(value, _terms(value.value, at, call, order))
-    raise Refused(_refusal(value))
+    raise Refused(*dict.fromkeys(_problems(value)) or (_refusal(value),))
 
 
 def _refusal(value: Value) -> str:
-    if isinstance(value, Unknown):
-        return value.problem
     if isinstance(value, State):
         kind = {"syn": "synaptic current", "mem": "membrane"}.get(value.name, value.name)
         return f"it reads the {kind} of {value.neuron}; only spikes travel between layers"
@@ -148,6 +147,17 @@ def _refusal(value: Value) -> str:
     if isinstance(value, Constant):
         return "a constant that is not zero feeds it; make it the bias of a Linear or Conv"
     return "stacked steps feed it at once; feed one step at a time"
+
+
+def _problems(value: Value) -> Iterator[str]:
+    """Everything on the way to a value that has no exact counterpart, in the order in which it was computed."""
+    if isinstance(value, Unknown | Sum | Concat):
+        for v in value.values:
+            yield from _problems(v)
+    if isinstance(value, Applied | At):
+        yield from _problems(value.value)
+    if isinstance(value, Unknown):
+        yield value.problem
 
 
 def _delay(call: int, step: int) -> int:

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
-from snntorch import SpikingNeuron
+from snntorch import RSynaptic, SpikingNeuron
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -52,6 +53,7 @@ class Recorder(TorchFunctionMode):
         self._where: list[str] = []
         self._inside = 0
         self._fired: Tensor | None = None
+        self._pending: dict[str, Value] = {}
         for name, tensor in (*module.named_parameters(), *module.named_buffers()):
             self.note(tensor, Parameter(name, tensor))
 
@@ -80,12 +82,13 @@ class Recorder(TorchFunctionMode):
         for name, m in self.module.named_modules():
             neuron = next((n for n, known in self.neurons.items() if known is m), None)
             where = f"{name} ({type(m).__name__})" if name else ""
-            enter, leave = self._name_hooks(where) if neuron is None else self._neuron_hooks(neuron)
+            enter = partial(self._enter, where) if neuron is None else partial(self._enter_neuron, neuron)
+            leave = self._leave if neuron is None else partial(self._leave_neuron, neuron)
             handles.append(m.register_forward_pre_hook(enter, with_kwargs=True))
             handles.append(m.register_forward_hook(leave, with_kwargs=True))
         for neuron in self.neurons.values():
             if isinstance(neuron, SpikingNeuron):
-                setattr(neuron, "fire", self._remember_fired(neuron.fire))  # noqa: B010
+                setattr(neuron, "fire", partial(self._fire, neuron.fire))  # noqa: B010
         try:
             with self:
                 yield self
@@ -95,46 +98,36 @@ class Recorder(TorchFunctionMode):
             for neuron in self.neurons.values():
                 neuron.__dict__.pop("fire", None)
 
-    def _remember_fired(self, fire: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-        def remembered(mem: Tensor) -> Tensor:
-            self._fired = mem
-            return fire(mem)
+    def _fire(self, fire: Callable[[Tensor], Tensor], mem: Tensor) -> Tensor:
+        self._fired = mem
+        return fire(mem)
 
-        return remembered
+    def _enter(self, where: str, _module: nn.Module, _args: tuple, _kwargs: dict) -> None:
+        self._where.append(where)
 
-    def _name_hooks(self, where: str) -> tuple[Callable, Callable]:
-        def enter(_module: nn.Module, _args: tuple, _kwargs: dict) -> None:
-            self._where.append(where)
+    def _leave(self, _module: nn.Module, _args: tuple, _kwargs: dict, _out: Any) -> None:
+        self._where.pop()
 
-        def leave(_module: nn.Module, _args: tuple, _kwargs: dict, _out: Any) -> None:
-            self._where.pop()
+    def _enter_neuron(self, name: str, module: nn.Module, args: tuple, kwargs: dict) -> None:
+        self._inside += 1
+        given = dict(zip(("input_", *state_names(module)), args, strict=False)) | kwargs
+        current = self.value(given["input_"]) if isinstance(given.get("input_"), Tensor) else Constant(False)
+        self._pending[name] = current
+        for state in state_names(module):
+            tensor = given.get(state)
+            self._check_state(name, state, getattr(module, state) if tensor is None else tensor)
 
-        return enter, leave
-
-    def _neuron_hooks(self, name: str) -> tuple[Callable, Callable]:
-        pending: list[Value] = []
-
-        def enter(module: nn.Module, args: tuple, kwargs: dict) -> None:
-            self._inside += 1
-            given = dict(zip(("input_", *state_names(module)), args, strict=False)) | kwargs
-            pending.append(self.value(given["input_"]) if isinstance(given.get("input_"), Tensor) else Constant(False))
-            for state in state_names(module):
-                tensor = given.get(state)
-                self._check_state(name, state, getattr(module, state) if tensor is None else tensor)
-
-        def leave(module: nn.Module, _args: tuple, _kwargs: dict, out: Any) -> None:
-            calls = self.calls.setdefault(name, [])
-            spikes = out[0] if isinstance(out, tuple) else out
-            membrane = getattr(module, "mem", spikes)
-            fired = membrane if self._fired is None else self._fired
-            for state in state_names(module):
-                self.note(getattr(module, state), State(name, len(calls), state))
-            self.note(spikes, Spikes(name, len(calls)))
-            calls.append(Call(pending.pop(), spikes.clone(), fired.clone(), membrane.clone()))
-            self._fired = None
-            self._inside -= 1
-
-        return enter, leave
+    def _leave_neuron(self, name: str, module: nn.Module, _args: tuple, _kwargs: dict, out: Any) -> None:
+        calls = self.calls.setdefault(name, [])
+        spikes = out[0] if isinstance(out, tuple) else out
+        membrane = getattr(module, "mem", spikes)
+        fired = membrane if self._fired is None else self._fired
+        for state in state_names(module):
+            self.note(getattr(module, state), State(name, len(calls), state))
+        self.note(spikes, Spikes(name, len(calls)))
+        calls.append(Call(self._pending.pop(name), spikes.clone(), fired.clone(), membrane.clone()))
+        self._fired = None
+        self._inside -= 1
 
     def _check_state(self, name: str, state: str, tensor: Tensor) -> None:
         """A neuron must find its state as it left it, and all zero before its first step."""
@@ -146,7 +139,7 @@ class Recorder(TorchFunctionMode):
         if step == 0:
             if bool(tensor.any()):
                 self._complain(f"{name}: {state} does not start at zero; start every sample from silence")
-        elif value not in (Spikes(name, step - 1), State(name, step - 1, state)):
+        elif value != left(name, step - 1, state):
             self._complain(
                 f"{name}: {state} is not what the neuron left there one step before; pass its states on unchanged and call it"
                 " once a step (a forward that resets its states computes one step only: loop over the steps inside it, or use"
@@ -173,6 +166,11 @@ def state_names(module: nn.Module) -> tuple[str, ...]:
     return tuple(s for s in STATES if isinstance(getattr(module, s, None), Tensor))
 
 
+def left(neuron: str, call: int, state: str) -> Value:
+    """What a state is that a neuron left in a step."""
+    return Spikes(neuron, call) if state == "spk" else State(neuron, call, state)
+
+
 @contextmanager
 def untouched(module: nn.Module) -> Iterator[None]:
     """Evaluation mode, no gradients, silent neurons; afterwards the module is as it was, hidden states included."""
@@ -182,6 +180,8 @@ def untouched(module: nn.Module) -> Iterator[None]:
         for m in neurons(module).values():
             for state in state_names(m):
                 setattr(m, state, getattr(m, state).new_zeros(0))
+            if isinstance(m, RSynaptic):  # without reset delay it is refused, but would not even run: follow the rest
+                m.reset_delay = True
         with torch.no_grad():
             yield
     finally:

@@ -96,7 +96,7 @@ def test_no_partial_sum_passes_its_bound(seed, shift, count):
     assert np.abs(np.cumsum(w[0] * x.astype(np.int64))).max() <= bound <= HIGH
     net = network(IntegerConnection(INPUT, (Dense(w),), shift), inputs=count)
     raster = np.stack([x, -x])
-    got = simulate._drive(net.layers[0].connections[0], raster.astype(np.float32))
+    got = simulate._prepare(net.layers[0].connections[0], np.float32)(raster.astype(np.float32))
     assert got[:, 0].tolist() == [
         int(reference.drive(net.layers[0].connections[0], r.astype(np.int64))[0]) for r in raster
     ]

@@ -58,7 +58,7 @@ class FeedbackANP:
         self,
         signal: Signal | str = Signal.LABEL,
         look_back: int | None = 0,
-        feedback: Feedback = "learned",
+        feedback: Feedback | str = "learned",
         readout_only: bool = False,
         detach_reset: bool = False,
         sigma: float = 0.6,
@@ -103,16 +103,16 @@ class FeedbackANP:
         shapes = {OUTPUTS: (outputs, hidden, Draw.FEEDBACK)}
         if circuit.r is not None and self.look_back != 0:
             shapes[LATERAL] = (hidden, hidden, Draw.LATERAL)
-        state = {}
+        state, like = {}, circuit.w.path[0].weight.detach()
         for name, (rows, columns, draw) in shapes.items():
             known = network.feedback.get(name)
             if self.feedback == "random":
                 places = torch.arange(rows)[:, None], torch.arange(columns)
-                state[name] = gaussian(seed, 0, int(draw), 0, *places) / hidden**0.5
+                state[name] = gaussian(seed, 0, int(draw), 0, *places).to(like) / hidden**0.5
             elif known is not None and tuple(known.shape) == (rows, columns):
-                state[name] = known.detach().clone()
+                state[name] = torch.as_tensor(known).detach().to(like, copy=True)
             else:
-                state[name] = torch.zeros(rows, columns)
+                state[name] = like.new_zeros(rows, columns)
         return state
 
     @torch.no_grad()
