@@ -7,6 +7,7 @@ units.py searches, for each layer, the shifts of smallest expected error; the un
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -33,6 +34,7 @@ from edge_anp.topology import INPUT, InputContract
 from edge_anp.units import Rows, fit_units, integer_path, measure_rows, search_shifts
 
 LEAK_TOLERANCE = 0.05  # of 1 - beta: a leak that misses it takes the wider form (design.md 5)
+ROOM = 2.0  # a weight that learns may double before it saturates
 HEADROOM = 1.05  # calibration has not seen the largest membrane there will ever be
 
 
@@ -41,8 +43,11 @@ def quantize(
     calibration: Float[Tensor, "T B I"],
     arithmetic: Arithmetic = MCU16,
     targets: np.ndarray | None = None,
+    learning: frozenset[int] = frozenset(),
 ) -> tuple[IntegerNetwork, QuantizationLoss]:
     """Quantize `network` on a raster it will meet; with its `targets` [B] the loss states accuracies too.
+
+    learning: layers that will learn, and those they feed: one unit each, and room for weights to grow.
 
     Raise OutOfRange, with layer, number and limit, when the numbers cannot be made to fit.
     """
@@ -50,7 +55,7 @@ def quantize(
     scale = input_scale(raster.cpu().numpy(), arithmetic.input.high)
     with torch.no_grad():
         trace = floats.run(network, raster)
-        layers = tuple(_layer(network, i, raster, trace, scale, arithmetic) for i in range(len(network.layers)))
+        layers = tuple(_layer(network, i, raster, trace, scale, arithmetic, i in learning) for i in range(len(network.layers)))
     contract = InputContract(network.input.shape, network.input.dt, scale)
     net = IntegerNetwork(arithmetic, layers, contract, network.decode)
     return net, measure(network, net, raster, trace, targets)
@@ -70,13 +75,18 @@ def input_scale(x: np.ndarray, high: int) -> float:
     return largest / high
 
 
-def _layer(network: Network, i: int, raster: Tensor, trace: Trace, scale: float, a: Arithmetic) -> IntegerLayer:
+def _layer(
+    network: Network, i: int, raster: Tensor, trace: Trace, scale: float, a: Arithmetic, learns: bool = False
+) -> IntegerLayer:
     layer = network.layers[i]
     rows = [
         measure_rows(layer, c, raster if c.source == INPUT else trace.spikes[c.source], scale, a)
         for c in layer.connections
     ]
-    groups = _groups(layer, shared=i == len(network.layers) - 1 and network.decode.startswith("membrane"))
+    if learns:
+        rows = [replace(r, largest=r.largest * ROOM) for r in rows]
+    last = i == len(network.layers) - 1
+    groups = _groups(layer, shared=learns or (last and network.decode.startswith("membrane")))
     floor = _smallest_units(layer, trace.states[i], a)
     shifts = search_shifts(rows, floor, groups, a)
     unit = fit_units(rows, floor, groups, shifts, a)
