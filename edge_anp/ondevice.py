@@ -26,6 +26,7 @@ from edge_anp import ondevice_answer, reference
 from edge_anp.integer import IntegerLayer, IntegerNetwork, Leak
 from edge_anp.noise import noise
 from edge_anp.ondevice_answer import ONE
+from edge_anp.ondevice_guard import Guard
 from edge_anp.ondevice_plan import Credit, LearningPlan, Synapse, size_of, weight_of
 from edge_anp.synapses import Dense
 from edge_anp.topology import INPUT
@@ -44,7 +45,7 @@ class Learner:
         self.weights = [
             (weight_of(net, s.layer, s.connection).T.astype(np.int64) + 128) * self.one + self.one // 2 for s in plan.synapses
         ]
-        self.trial, self.phase, self.frozen, self.layers = 0, IDLE, False, list(net.layers)
+        self.trial, self.phase, self.frozen, self.guard = 0, IDLE, False, Guard()
         self.shown: set[int] = {s.layer for s in plan.synapses if net.layers[s.layer].neuron.vth is not None}
         self._refresh()
 
@@ -126,6 +127,8 @@ class Learner:
         v = ondevice_answer.softmax(self.scores, self.plan.temperature)
         self.e, self.phase = ondevice_answer.error(v, self.tried, reward), REWARDED
         self.rewards = (reward, self.rewards[0]) if self.mirrored else (reward, 0)
+        if len(self.tried) == 1 and not self.mirrored:
+            self.guard = self.guard.judge(self.plan, reward)
 
     def label(self, trial: int, label: int) -> None:
         """The right answer. Raise ValueError for another trial's."""
@@ -133,6 +136,8 @@ class Learner:
         self._expect(RUNNING, ANSWERED, REWARDED)
         if not 0 <= label < len(self.scores):
             raise ValueError(f"the label is {label}; it must lie in 0..{len(self.scores) - 1}")
+        if self.phase == RUNNING:
+            self.guard = self.guard.judge(self.plan, ONE * (int(self.scores.argmax()) == label))
         self.e, self.phase = ondevice_answer.label_error(ondevice_answer.softmax(self.scores, self.plan.temperature), label), REWARDED
 
     def commit(self) -> None:
@@ -211,11 +216,7 @@ class Learner:
 
     def network(self) -> IntegerNetwork:
         """The network as it is now."""
-        layers = []
-        for layer in self.layers:
-            paths = [c if c.path[0] is None else c for c in layer.connections]
-            layers.append(replace(layer, connections=tuple(paths)))
-        return replace(self.net, layers=tuple(layers))
+        return replace(self.net, layers=tuple(self.layers))
 
     def crc(self) -> int:
         """CRC-32 of all masters, signed, little-endian, in the order of the plan: [I, N] each."""

@@ -144,6 +144,8 @@ def _layer_reasons(net: IntegerNetwork, i: int, connections: list[int]) -> Itera
         yield f"{who} is current-based: its trace would need two leaks; let it not learn, or use a LIF"
     if neuron.vth is not None and not neuron.reset_delay:
         yield f"{who} resets within the step, so the membrane that spiked is gone; use reset_delay=True, or let it not learn"
+    if neuron.vth is not None and neuron.vth.min() <= 0:
+        yield f"{who} has a threshold of {int(neuron.vth.min())}; one that learns takes positive ones"
     if np.ptp(neuron.leak.keep) > 0:
         yield f"{who} has {len(np.unique(neuron.leak.keep))} different leaks; a trace is shared by a layer, so one that learns takes one"
     if np.ptp(layer.unit) > 0:

@@ -11,9 +11,10 @@ from pathlib import Path
 from edge_anp.artifact import Artifact, describe
 from edge_anp.errors import Unsupported
 from edge_anp.integer import IntegerNetwork
+from edge_anp.ondevice_plan import LearningPlan
 from edge_anp.synapses import Convolution, Window
 from edge_anp.topology import INPUT
-from targets.mcu import build, model, tables
+from targets.mcu import build, learning, model, tables
 
 NAME = "mcu"
 LARGEST_SIZE, LARGEST_BYTES = 65535, 2**24  # of a layer or the input; of a table or a block (check.c)
@@ -24,7 +25,12 @@ KEYWORDS = frozenset(
 
 
 def lower(
-    net: IntegerNetwork, folder: Path, golden: str, runners: tuple[str, ...], prefix: str = "network"
+    net: IntegerNetwork,
+    folder: Path,
+    golden: str,
+    runners: tuple[str, ...],
+    prefix: str = "network",
+    plan: LearningPlan | None = None,
 ) -> Artifact:
     """Write the runtime, the network's tables and what build systems want. Raise Unsupported before any file is written."""
     if not PREFIX.fullmatch(prefix) or prefix in KEYWORDS or prefix.startswith("ea_"):
@@ -43,6 +49,13 @@ def lower(
         shutil.copyfile(build.RUNTIME / name, folder / name)
     (folder / "model.c").write_text(model.source(table, net, prefix))
     (folder / "model.h").write_text(model.header(table, net, prefix))
+    if plan is not None:
+        learned = learning.write(net, plan, table)
+        (folder / "edge_anp_learn.c").write_text(build.amalgamate_learner())
+        for name in ("edge_anp_learn.h", "edge_anp_learn_table.h", "edge_anp_save.h"):
+            shutil.copyfile(build.RUNTIME / name, folder / name)
+        (folder / "learn.c").write_text(learning.source(learned, prefix))
+        (folder / "learn.h").write_text(learning.header(learned, plan, prefix))
     return describe(folder, NAME, runners, net, golden)
 
 

@@ -2,7 +2,7 @@
 #include "edge_anp_table.h"
 
 /* What a connection reads in this step. */
-static void source_of(const ea_table *t, uint8_t *state, const ea_connection *c, const ea_source *input, ea_source *source)
+void ea_source_of(const ea_table *t, uint8_t *state, const ea_connection *c, const ea_source *input, ea_source *source)
 {
     source->form = input->form;
     source->at = input->at;
@@ -21,7 +21,7 @@ static void source_of(const ea_table *t, uint8_t *state, const ea_connection *c,
 }
 
 /* drive = bias. The drive has room for whole blocks, so four at a time do not leave it. */
-static void fill(int32_t *drive, const int32_t *bias, uint32_t size)
+void ea_fill(int32_t *drive, const int32_t *bias, uint32_t size)
 {
     uint32_t n;
     if (bias != NULL) {
@@ -44,7 +44,7 @@ static inline uint32_t out_size(const ea_map *map)
 }
 
 /* drive += shift(w x, F), through the pools before and after the synapse. */
-static void connect(const ea_model *m, uint8_t *state, const ea_connection *c, ea_source *x, int32_t *drive)
+void ea_connect(const ea_model *m, uint8_t *state, const ea_connection *c, ea_source *x, int32_t *drive)
 {
     const uint8_t *table = (const uint8_t *)m->table;
     const ea_map *map = (const ea_map *)(const void *)&table[c->first];
@@ -60,7 +60,7 @@ static void connect(const ea_model *m, uint8_t *state, const ea_connection *c, e
                 sums = ea_sums(state, map->out);
                 target.out = sums;
                 target.shift = 0;
-                fill(sums, NULL, size);
+                ea_fill(sums, NULL, size);
             }
             m->kernels->synapse[map->kind](map, &table[map->weights], x, target);
         } else {
@@ -88,21 +88,21 @@ static void step_layer(const ea_model *m, uint8_t *state, const ea_layer *layer,
     uint32_t k, changed, busy = 0;
     for (k = 0; k < layer->connections; k++) {
         ea_source source;
-        source_of(t, state, &c[k], input, &source);
+        ea_source_of(t, state, &c[k], input, &source);
         if (source.form->active(&source) == 0u) {
             continue;
         }
         if (busy == 0u) {
             busy = 1;
-            fill(drive, bias, layer->size);
+            ea_fill(drive, bias, layer->size);
         }
-        connect(m, state, &c[k], &source, drive);
+        ea_connect(m, state, &c[k], &source, drive);
     }
     if (busy == 0u) {
         if (*rest == 1u) {
             return;
         }
-        fill(drive, bias, layer->size);
+        ea_fill(drive, bias, layer->size);
     }
     if (layer->neuron == EA_SUBTRACT && layer->leak.each == 0u && m->kernels->lif != NULL) {
         changed = m->kernels->lif(layer, table, state, drive);
