@@ -5,6 +5,12 @@
  */
 #include "edge_anp_learn_table.h"
 
+#if defined(__GNUC__)
+#define EA_APART __attribute__((noinline))
+#else
+#define EA_APART
+#endif
+
 static inline int32_t clip(int32_t x, int32_t limit)
 {
     return (x > limit) ? limit : (x < -limit) ? -limit : x;
@@ -57,11 +63,6 @@ static void credit(const ea_learner *l, const ea_learn_table *t, uint8_t *block,
     }
 }
 
-static inline uint32_t bit(const uint32_t *words, uint32_t n)
-{
-    return (words[n / 32u] >> (n & 31u)) & 1u;
-}
-
 /* The kept row of a source that a synapse read in step t; null before the first. */
 static const uint8_t *past(const uint8_t *block, const ea_learn_synapse *s, uint32_t t)
 {
@@ -75,18 +76,20 @@ static void trace(const ea_learner *l, const ea_learn_synapse *s, uint8_t *block
     const int32_t keep = *(const int16_t *)(const void *)((const uint8_t *)net + (ea_layers(net) + s->layer)->leak.keep);
     const uint8_t *row = past(block, s, t);
     int16_t *x = ea_shorts(block, s->trace);
-    uint32_t i, word = 0;
+    uint32_t i;
     if (s->numbers == 0u) {
         const int32_t one = ea_shift(1, s->gain);
-        for (i = 0; i < s->inputs; i++) {
-            int32_t now;
-            if ((i & 31u) == 0u) {
-                word = (row == NULL) ? 0u : ((const uint32_t *)(const void *)row)[i / 32u];
+        const uint32_t *words = (const uint32_t *)(const void *)row;
+        for (i = 0; i < s->inputs;) {
+            const uint32_t end = (s->inputs - i > 32u) ? i + 32u : s->inputs;
+            uint32_t word = (row == NULL) ? 0u : *words++;
+            for (; i < end; i++, word >>= 1) {
+                int32_t now = x[i];
+                if (now != 0 || (word & 1u) != 0u) {
+                    now = ((now * keep) >> 12) + (((word & 1u) != 0u) ? one : 0);
+                    x[i] = (int16_t)((now > EA_TRACE_MAX) ? EA_TRACE_MAX : now);
+                }
             }
-            now = (x[i] * keep) >> 12;
-            now += ((word & 1u) != 0u) ? one : 0;
-            word >>= 1;
-            x[i] = (int16_t)((now > EA_TRACE_MAX) ? EA_TRACE_MAX : now);
         }
         return;
     }
@@ -110,9 +113,16 @@ static uint32_t picked(const ea_learn_table *t, const ea_learn_head *head, uint3
     return (at == (places[3] << t->every) + (ea_noise(places, 6) >> (32u - t->every))) ? 1u : 0u;
 }
 
-/* The neurons that a step moves, each as clip(h g >> GS) 2^16 + its index; how many. The list takes the place of the network's drive. */
-static uint32_t gather(const ea_learner *l, const ea_learn_table *t, uint8_t *block, const ea_learn_synapse *s, uint32_t at, uint32_t *list)
+/* The smallest |v| / 255 that rounds to anything but 0: 1, or what is worth half of 2^shift. */
+static int32_t smallest(const ea_learn_table *t, uint32_t shift)
 {
+    return (t->bits == 16u) ? (((1 << shift) >> 1) + EA_TRACE_MAX - 1) / EA_TRACE_MAX : 1;
+}
+
+/* The neurons that a step moves, each as clip(h g >> GS) 2^16 + its index; how many. The list takes the place of the network's drive. */
+static uint32_t gather(const ea_learner *l, const ea_learn_table *t, uint8_t *block, const ea_learn_synapse *s, uint32_t at, uint32_t *list, int32_t *most)
+{
+    const int32_t least = smallest(t, s->rate + annealing(t, ((const ea_learn_head *)(void *)block)->trial));
     const ea_learn_head *head = (const ea_learn_head *)(void *)block;
     const ea_table *net = (const ea_table *)l->model->table;
     const int32_t g = (s->layer == net->layers - 1u) ? 256 : ((const uint16_t *)(const void *)&block[t->g])[at];
@@ -124,36 +134,54 @@ static uint32_t gather(const ea_learner *l, const ea_learn_table *t, uint8_t *bl
         for (n = 0; n < s->outputs; n++) {
             list[n] = ((uint32_t)clip(worse * ea_xi(head, at, s->layer, n), s->limit) << 16) | n;
         }
+        *most = (worse < 0) ? -worse : worse;
         return (worse == 0) ? 0u : s->outputs;
     }
+    *most = 0;
     for (w = 0; w < (s->outputs + 31u) / 32u; w++) {
         for (word = (ea_words(block, s->psi) + at * ((s->outputs + 31u) / 32u))[w]; word != 0u; word &= word - 1u) {
-            const int32_t hg = clip((h[w * 32u + ea_lowest(word)] * g) >> shift, s->limit);
-            if (hg != 0) {
+            const int32_t hg = clip((h[w * 32u + ea_lowest(word)] * g) >> shift, s->limit), size = (hg < 0) ? -hg : hg;
+            if (size >= least) {
                 list[count++] = ((uint32_t)hg << 16) | (w * 32u + ea_lowest(word));
+                *most = (size > *most) ? size : *most;
             }
         }
     }
     return count;
 }
 
-/* One row of masters of 16 bits: U -= round(x hg / 2^shift). */
-static void move_row(uint8_t *high, uint8_t *low, const uint32_t *list, uint32_t count, int32_t x, uint32_t shift)
+/* U -= round(x hg / 2^shift) for one neuron, hg in the upper half of `one`, its index in the lower. */
+static inline void move_one(uint8_t *high, uint8_t *low, uint32_t one, int32_t x, uint32_t shift, int32_t half)
+{
+    const uint32_t n = one & 0xFFFFu;
+    int32_t u = (int32_t)(((uint32_t)high[n] << 8) | low[n]), d;
+#if defined(__ARM_FEATURE_DSP) && !defined(EA_PORTABLE)
+    __asm__("smlatb %0, %1, %2, %3" : "=r"(d) : "r"(one), "r"(x), "r"(half));
+#else
+    d = ((int32_t)one >> 16) * x + half;
+#endif
+    u -= d >> shift;
+#if defined(__ARM_FEATURE_SAT) && !defined(EA_PORTABLE)
+    __asm__("usat %0, #16, %0" : "+r"(u));
+#else
+    u = (u > 65535) ? 65535 : (u < 0) ? 0 : u;
+#endif
+    high[n] = (uint8_t)((uint32_t)u >> 8);
+    low[n] = (uint8_t)u;
+}
+
+/* One row of masters of 16 bits. */
+static EA_APART void move_row(uint8_t *high, uint8_t *low, const uint32_t *list, const uint32_t *end, int32_t x, uint32_t shift)
 {
     const int32_t half = (1 << shift) >> 1;
-    const uint32_t *end = &list[count];
-    do {
-        const uint32_t one = *list++, n = one & 0xFFFFu;
-        int32_t u = (int32_t)(((uint32_t)high[n] << 8) | low[n]);
-        u -= (((int32_t)one >> 16) * x + half) >> shift;
-#if defined(__ARM_FEATURE_SAT) && !defined(EA_PORTABLE)
-        __asm__("usat %0, #16, %0" : "+r"(u));
-#else
-        u = (u > 65535) ? 65535 : (u < 0) ? 0 : u;
-#endif
-        high[n] = (uint8_t)((uint32_t)u >> 8);
-        low[n] = (uint8_t)u;
-    } while (list != end);
+    if ((((uintptr_t)end - (uintptr_t)list) & 4u) != 0u) {
+        move_one(high, low, *list++, x, shift, half);
+    }
+    while (list != end) {
+        move_one(high, low, list[0], x, shift, half);
+        move_one(high, low, list[1], x, shift, half);
+        list += 2;
+    }
 }
 
 /* One row of masters of 8 bits, rounded by noise: `places` are those of the hash but for the last, which begins at `first`. */
@@ -179,15 +207,36 @@ static uint32_t prefix(const ea_learn_head *head, uint32_t at, uint32_t synapse)
     return ea_noise(places, 5);
 }
 
-static void row(const ea_learn_table *t, uint8_t *block, uint32_t k, uint32_t j, const uint32_t *list, uint32_t count, int32_t x, uint32_t at)
+/* What moving the rows of one synapse in one step has in common. */
+typedef struct {
+    uint8_t *high, *low;
+    const uint32_t *list;
+    uint32_t count, stride, outputs, bits, shift, prefix;
+} moving;
+
+static moving moves(const ea_learn_table *t, uint8_t *block, uint32_t k, const uint32_t *list, uint32_t count, uint32_t at)
 {
     const ea_learn_head *head = (const ea_learn_head *)(void *)block;
     const ea_learn_synapse *s = ea_synapses(t) + k;
-    const uint32_t shift = s->rate + annealing(t, head->trial);
-    if (t->bits == 16u) {
-        move_row(&block[s->high + j * s->stride], &block[s->low + j * s->outputs], list, count, x, shift);
+    moving m;
+    m.high = &block[s->high];
+    m.low = &block[s->low];
+    m.list = list;
+    m.count = count;
+    m.stride = s->stride;
+    m.outputs = s->outputs;
+    m.bits = t->bits;
+    m.shift = s->rate + annealing(t, head->trial) + ((t->bits == 16u) ? 0u : 8u);
+    m.prefix = (t->bits == 16u) ? 0u : prefix(head, at, k);
+    return m;
+}
+
+static inline void row(const moving *m, uint32_t j, int32_t x)
+{
+    if (m->bits == 16u) {
+        move_row(m->high + j * m->stride, m->low + j * m->outputs, m->list, m->list + m->count, x, m->shift);
     } else {
-        move_row8(&block[s->high + j * s->stride], list, count, x, shift + 8u, prefix(head, at, k), j * s->outputs);
+        move_row8(m->high + j * m->stride, m->list, m->count, x, m->shift, m->prefix, j * m->outputs);
     }
 }
 
@@ -198,7 +247,9 @@ static uint32_t traced(const ea_learner *l, const ea_learn_table *t, uint8_t *bl
     const ea_learn_synapse *s = ea_synapses(t) + k;
     uint32_t *list = ea_words(block, t->state + ((const ea_table *)l->model->table)->drive);
     const int16_t *x = ea_shorts(block, s->trace);
-    uint32_t count;
+    uint32_t count, j, left;
+    int32_t most, half;
+    moving m;
     if (head->at_row == 0u) {
         const uint32_t price = (s->inputs + 15u) / 16u;
         trace(l, s, block, head->at_t);
@@ -207,20 +258,24 @@ static uint32_t traced(const ea_learner *l, const ea_learn_table *t, uint8_t *bl
             return 1;
         }
     }
-    count = gather(l, t, block, s, head->at_t, list);
+    count = gather(l, t, block, s, head->at_t, list, &most);
     if (count == 0u) {
         return 1;
     }
-    for (; head->at_row < s->inputs; head->at_row++) {
-        if (x[head->at_row] == 0) {
-            continue;
+    m = moves(t, block, k, list, count, head->at_t);
+    half = (t->bits == 16u) ? (1 << m.shift) >> 1 : 1;
+    for (j = head->at_row, left = *rows; j < s->inputs; j++) {
+        if (((x[j] < 0) ? -x[j] : x[j]) * most >= half) { /* else every change of the row rounds to 0 */
+            if (left == 0u && j != 0u) {
+                head->at_row = j;
+                *rows = 0;
+                return 0;
+            }
+            left -= (left != 0u) ? 1u : 0u;
+            row(&m, j, x[j]);
         }
-        if (*rows == 0u && head->at_row != 0u) {
-            return 0;
-        }
-        row(t, block, k, head->at_row, list, count, x[head->at_row], head->at_t);
-        *rows -= (*rows != 0u) ? 1u : 0u;
     }
+    *rows = left;
     return 1;
 }
 
@@ -235,10 +290,19 @@ static void readout(const ea_learner *l, const ea_learn_table *t, uint8_t *block
     const uint32_t j = head->at_row;
     int32_t n = 0;
     uint32_t at, c, count = 0;
-    for (at = s->delay; at < head->t; at++) {
-        const uint8_t *kept = past(block, s, at);
-        const int32_t in = (s->numbers != 0u) ? (int8_t)kept[j] : (int32_t)bit((const uint32_t *)(const void *)kept, j);
-        n += in * g[at];
+    if (s->numbers != 0u) {
+        const int8_t *in = (const int8_t *)&block[s->past + j];
+        for (at = s->delay; at < head->t; at++, in += s->past_bytes) {
+            n += *in * g[at];
+        }
+    } else {
+        const uint8_t *in = &block[s->past + (j / 8u)];
+        const uint32_t one = 1u << (j & 7u);
+        for (at = s->delay; at < head->t; at++, in += s->past_bytes) {
+            if ((*in & one) != 0u) {
+                n += g[at];
+            }
+        }
     }
     n = clip(n >> t->horizon, s->limit);
     if (n == 0) {
@@ -250,7 +314,8 @@ static void readout(const ea_learner *l, const ea_learn_table *t, uint8_t *block
         }
     }
     if (count != 0u) {
-        row(t, block, k, j, list, count, n, t->steps);
+        const moving m = moves(t, block, k, list, count, t->steps);
+        row(&m, j, n);
     }
 }
 
