@@ -16,12 +16,13 @@ from targets.mcu.learn_session import LearnSession
 from targets.mcu.run import CODE, OWN, emulate, read_model
 
 GLUE = '#include "learn.h"\n\nextern const ea_learner *const ea_built_in_learner;\nconst ea_learner *const ea_built_in_learner = &{prefix}_learner;\n'
+SECTOR = 4096  # of the flash that the harness keeps in RAM
 OF_THE_LEARNER = ("learn.c", "learn.h", "edge_anp_learn.c", "edge_anp_learn.h", "edge_anp_learn_table.h")
 
 
 def open_learner(
     folder: Path, runner: str, net: IntegerNetwork, plan: LearningPlan, limit_s: float = 600, count: bool = False,
-    flags: Sequence[str] = ("-O2",),
+    flags: Sequence[str] = ("-O2",), flash: bool = True,
 ) -> LearnSession:  # fmt: skip
     """Build and start what `runner` names on what `compile --learn` wrote; it begins once `start` is called."""
     prefix, numbers = read_model(folder)
@@ -41,6 +42,9 @@ def open_learner(
             *(build.HARNESS / "learn.c", build.HARNESS / "port_files.c", place / "glue.c"),
         )
         sizes = [f"-DBLOCK_BYTES={learned.block}", f"-DINPUT_BYTES={inputs}"]
+        slots = 2 * -(-(256 + learned.weights[1]) // SECTOR) * SECTOR
+        flash = flash and (kind == "host" or CORES[port].ram[1] > learned.block + inputs + slots + build.STACK + OWN)
+        sizes += [f"-DFLASH_BYTES={slots}"] if flash else []
         include = (folder, build.HARNESS)
         if kind == "host":
             build.compile_host(sources, place / "program", include, [*flags, *sizes])

@@ -95,6 +95,18 @@ class LearnSession:
         self._check(struct.pack("<i", status))
         return True
 
+    def save(self) -> None:
+        """Save to the flash that the program keeps."""
+        self._check(self.command("S"))
+
+    def load(self) -> None:
+        """After `start`: what was saved last."""
+        self._check(self.command("L"))
+
+    def roll_back(self) -> None:
+        """What was saved last, or what was shipped; the trial counter goes on."""
+        self._check(self.command("V"))
+
     def freeze(self, frozen: bool) -> None:
         self._check(self.command("Z", struct.pack("<I", frozen)))
 
@@ -114,9 +126,9 @@ class LearnSession:
         """Masters [I, N] of every synapse."""
         return learning.unpack(self.table, self.plan, self.net, self.read())
 
-    def trials(self, rasters: Sequence[np.ndarray], labels: Sequence[int] | np.ndarray, guesses: int) -> None:
-        """Whole trials [T, I] whose world answers by the labels."""
-        frames = [self._trial(r, int(y), guesses) for r, y in zip(rasters, labels, strict=True)]
+    def trials(self, rasters: Sequence[np.ndarray], labels: Sequence[int] | np.ndarray, guesses: int, guarded: bool = False) -> None:
+        """Whole trials [T, I] whose world answers by the labels; guarded: with saves and rollbacks as the guard advises."""
+        frames = [self._trial(r, int(y), guesses, guarded) for r, y in zip(rasters, labels, strict=True)]
         found = b"".join(
             self.link.exchange(b"".join(frames[k : k + TOGETHER]), 24 * len(frames[k : k + TOGETHER]))
             for k in range(0, len(frames), TOGETHER)
@@ -132,9 +144,9 @@ class LearnSession:
         self.trials(rasters, np.zeros(len(rasters), int), ASK_NOTHING)
         return self.right.copy()
 
-    def _trial(self, raster: np.ndarray, label: int, guesses: int) -> bytes:
+    def _trial(self, raster: np.ndarray, label: int, guesses: int, guarded: bool) -> bytes:
         letter, payload = self._input(np.asarray(raster))
-        return _frame("X", struct.pack("<3I", label, guesses, ord(letter)) + payload)
+        return _frame("X", struct.pack("<3I", label, guesses, ord(letter) + 256 * guarded) + payload)
 
     def _input(self, raster: np.ndarray) -> tuple[str, bytes]:
         if raster.shape[1:] != (self.net.input.size,):

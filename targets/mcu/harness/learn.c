@@ -12,6 +12,8 @@
  *     C rows                         -> status, ticks
  *     X label, guesses, form, input  -> status, asked, right, ticks of the steps, ticks of the commit, health
  *                                       a whole trial whose world answers by `label`; guesses 0: it is told the label; 255: nothing is asked
+ *                                       form + 256: the guard's advice is followed after every trial
+ *     S L V                          -> status        save to, load from, roll back to a flash of FLASH_BYTES that is kept in RAM
  *     Z frozen                       -> status
  *     G                              -> health
  *     K                              -> crc
@@ -20,8 +22,13 @@
  *     Q                              end
  */
 #include "edge_anp_learn_table.h"
+#include "edge_anp_save.h"
 #include "harness.h"
 
+#ifndef FLASH_BYTES
+#define FLASH_BYTES 0 /* none */
+#endif
+#define SECTOR 4096u
 #ifndef BLOCK_BYTES
 #define BLOCK_BYTES 4096
 #endif
@@ -33,6 +40,49 @@ extern const ea_learner *const ea_built_in_learner;
 
 static uint32_t block[BLOCK_BYTES / 4];
 static uint32_t input[INPUT_BYTES / 4 + 3];
+
+static uint8_t flash[FLASH_BYTES + 1];
+
+static int32_t erase(void *context, uint32_t sector)
+{
+    uint32_t k;
+    (void)context;
+    for (k = 0; k < SECTOR; k++) {
+        flash[sector * SECTOR + k] = 255;
+    }
+    return 0;
+}
+
+static int32_t program(void *context, uint32_t at, const uint8_t *page)
+{
+    uint32_t k;
+    (void)context;
+    for (k = 0; k < 256u; k++) {
+        flash[at + k] &= page[k];
+    }
+    return 0;
+}
+
+static int32_t fetch(void *context, uint32_t at, uint8_t *data, uint32_t bytes)
+{
+    uint32_t k;
+    (void)context;
+    for (k = 0; k < bytes; k++) {
+        data[k] = flash[at + k];
+    }
+    return 0;
+}
+
+static const ea_flash kept = {0, SECTOR, FLASH_BYTES / SECTOR, 256, erase, program, fetch};
+
+static int32_t save(const ea_learner *l)
+{
+    int32_t status;
+    do {
+        status = ea_learn_save(l, block, &kept);
+    } while (status == EA_MORE);
+    return status;
+}
 
 static void answer(int32_t status)
 {
@@ -59,7 +109,7 @@ static uint32_t since(uint32_t before)
 static void whole_trial(const ea_learner *l, uint32_t bytes)
 {
     const ea_table *net = (const ea_table *)l->model->table;
-    const uint32_t label = input[0], guesses = input[1], form = input[2];
+    const uint32_t label = input[0], guesses = input[1], form = input[2] & 255u, guarded = input[2] >> 8;
     const uint32_t size = (form == '1') ? (net->inputs + 31u) / 32u * 4u : net->inputs;
     uint32_t trial = 0, at, asked = 0, right = 0, before, out[5] = {0};
     int32_t status = ea_learn_begin(l, block, &trial);
@@ -90,6 +140,12 @@ static void whole_trial(const ea_learner *l, uint32_t bytes)
     out[0] = asked;
     out[1] = right;
     out[4] = (uint32_t)ea_learn_health(l, block);
+    if (status == EA_OK && guarded != 0u && out[4] == (uint32_t)EA_SAVE) {
+        status = save(l);
+    }
+    if (status == EA_OK && guarded != 0u && out[4] == (uint32_t)EA_ROLL_BACK) {
+        status = ea_learn_rollback(l, block, &kept);
+    }
     answer(status);
     port_write(out, 20);
 }
@@ -155,6 +211,12 @@ int main(void)
             port_write(&ticks, 4);
         } else if (letter == 'X') {
             whole_trial(l, bytes);
+        } else if (letter == 'S') {
+            answer(save(l));
+        } else if (letter == 'L') {
+            answer(ea_learn_load(l, block, &kept));
+        } else if (letter == 'V') {
+            answer(ea_learn_rollback(l, block, &kept));
         } else if (letter == 'Z') {
             answer(ea_learn_freeze(l, block, input[0]));
         } else if (letter == 'G') {

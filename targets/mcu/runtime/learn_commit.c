@@ -84,11 +84,13 @@ static void trace(const ea_learner *l, const ea_learn_synapse *s, uint8_t *block
             const uint32_t end = (s->inputs - i > 32u) ? i + 32u : s->inputs;
             uint32_t word = (row == NULL) ? 0u : *words++;
             for (; i < end; i++, word >>= 1) {
-                int32_t now = x[i];
-                if (now != 0 || (word & 1u) != 0u) {
-                    now = ((now * keep) >> 12) + (((word & 1u) != 0u) ? one : 0);
-                    x[i] = (int16_t)((now > EA_TRACE_MAX) ? EA_TRACE_MAX : now);
-                }
+                int32_t now = ((*x * keep) >> 12) + (one & -(int32_t)(word & 1u));
+#if defined(__ARM_FEATURE_SAT) && !defined(EA_PORTABLE)
+                __asm__("usat %0, #8, %0" : "+r"(now));
+#else
+                now = (now > EA_TRACE_MAX) ? EA_TRACE_MAX : now;
+#endif
+                *x++ = (int16_t)now;
             }
         }
         return;
