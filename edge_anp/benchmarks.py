@@ -35,4 +35,10 @@ def _speed(options: Options) -> None:
     run_bench(options.out)
 
 
-BENCHMARKS: dict[str, Callable[[Options], None]] = {"digits": _digits, "conformance": _conformance, "speed": _speed}
+def _ondevice(options: Options) -> None:
+    from edge_anp.bench_ondevice import bench
+
+    bench(options.seeds, options.out)
+
+
+BENCHMARKS: dict[str, Callable[[Options], None]] = {"digits": _digits, "conformance": _conformance, "speed": _speed, "ondevice": _ondevice}

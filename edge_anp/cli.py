@@ -160,6 +160,16 @@ def compile_(
     option: Annotated[
         list[str] | None, typer.Option(help="of the target, NAME=VALUE; mcu: prefix=NAME of what C defines")
     ] = None,
+    learn: Annotated[
+        str | None, typer.Option(help="what goes on learning there: all, input,readout, or readout")
+    ] = None,
+    guesses: Annotated[int, typer.Option(help="with --learn: answers a trial at most")] = 2,
+    master_bits: Annotated[int, typer.Option(help="with --learn: 16, or 8 for half of the memory")] = 16,
+    every: Annotated[int, typer.Option(help="with --learn: one step in 2^EVERY changes weights")] = 0,
+    budget: Annotated[int, typer.Option(help="with --learn: trials in which the rates anneal; 0: never")] = 4000,
+    steps: Annotated[
+        int | None, typer.Option(help="with --learn: steps of a trial at most; default: the task's")
+    ] = None,
     json_file: Json = None,
 ) -> None:
     """Quantize a network and compile it for a target; say what quantization cost."""
@@ -170,9 +180,14 @@ def compile_(
     found = tasks.load(calibrate, data)
     raster, _ = found.train.batch(np.arange(min(4, len(found.train))))
     opened = sources.open_model(model, weights, found.input.shape, raster, decode)
+    learning = (
+        {"learn": learn, "guesses": guesses, "bits": master_bits, "every": every, "budget": budget, "steps": steps}
+        if learn
+        else {}
+    )
     with out.status("quantizing and compiling"):
         done = compilation.compile_network(
-            opened.network, target, out_folder, found.train, samples, parse_options(option)
+            opened.network, target, out_folder, found.train, samples, parse_options(option), **learning
         )
     if done.loss is not None:
         out.print(report.loss_table(done.network, done.loss))
@@ -205,6 +220,44 @@ def verify(
     out.print(report.verification_table(result))
     write_json(json_file, result.to_json())
     result.check()
+
+
+@app.command(
+    epilog="Example: edge-anp learn build/dev --task digits --drift rewire:0.4 --guesses 2 --trials 4000 --out runs/d"
+)
+@reported
+def learn(
+    folder: Annotated[Path, typer.Argument(help="what `compile --learn` wrote")],
+    task: TaskName,
+    out_folder: Annotated[Path, typer.Option("--out", help="where result.json and the curve go")],
+    drift: Annotated[str | None, typer.Option(help="rewire:f, gain:f or noise:f, f of 0 to 1")] = None,
+    stream: Annotated[
+        str | None, typer.Option(help="drifts joined by commas, permuted:n, or split:n, learned one after the other")
+    ] = None,
+    guesses: Annotated[int, typer.Option(help="right-or-wrong answers a trial at most; 0: the label is told")] = 1,
+    trials: Annotated[int, typer.Option(help="trials of each part")] = 4000,
+    guard: Annotated[bool, typer.Option(help="save and roll back as the guard advises")] = True,
+    runner: Annotated[str | None, typer.Option(help="e.g. qemu:m4 or serial:PORT; default: this machine")] = None,
+    data: Data = None,
+    seed: Seed = 0,
+) -> None:
+    """Let a compiled network go on learning, from right and wrong, in a world that changed."""
+    from edge_anp import device_learning, tasks
+
+    if (drift is None) == (stream is None):
+        raise ValueError("the world is unsaid or said twice; it must be one of --drift and --stream")
+    with Progress(console=err, transient=True) as progress:
+        bar = progress.add_task("learning", total=None)
+        course = device_learning.learn(
+            folder, tasks.load(task, data), drift or stream or "", runner, trials, guesses, seed, guard, out_folder,
+            lambda done, accuracy: progress.update(bar, completed=done, description=f"trial {done}: {accuracy:.3f}"),
+        )  # fmt: skip
+    out.print(
+        f"accuracy {course.accuracy_before:.3f}, after the drift {course.accuracy_after_drift:.3f}, after {course.trials} trials "
+        f"({course.answers_asked} answers) {course.accuracy_after:.3f}; weights {course.weights_crc}; written to {out_folder}"
+    )
+    for name, value in course.metrics.items():
+        out.print(f"{name.replace('_', ' ')}: {value:.3f}")
 
 
 @app.command(epilog="Example: edge-anp bench digits --seeds 3 --out docs/results")

@@ -69,7 +69,11 @@ def learning_layers(network: Network, learn: str | None) -> frozenset[int]:
     if learn is None:
         return frozenset()
     last = len(network.layers) - 1
-    reads = {i for i, layer in enumerate(network.layers) if learn == "all" or any(c.source == INPUT for c in layer.connections)}
+    reads = {
+        i
+        for i, layer in enumerate(network.layers)
+        if learn == "all" or any(c.source == INPUT for c in layer.connections)
+    }
     learns = {last} if learn == "readout" else reads | {last}
     fed = {i for i, layer in enumerate(network.layers) if any(c.source in learns for c in layer.connections)}
     return frozenset(learns | fed)

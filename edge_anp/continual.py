@@ -37,7 +37,9 @@ def rewiring(fraction: float, inputs: int, seed: int) -> np.ndarray:
     """[I]: channel i reads what channel rewiring[i] read; round(f I) of them move in one cycle, the others stay."""
     count = round(fraction * inputs)
     if not 0 <= fraction <= 1 or count == 1:
-        raise ValueError(f"rewire:{fraction} moves {count} of {inputs} channels; it must be none, or two to all of them")
+        raise ValueError(
+            f"rewire:{fraction} moves {count} of {inputs} channels; it must be none, or two to all of them"
+        )
     moved = noise(seed, 0, DRIFT, 0, 0, np.arange(inputs)).argsort(kind="stable")[:count]
     found = np.arange(inputs)
     found[moved] = np.roll(moved, 1)
@@ -76,17 +78,20 @@ def stream(words: str, task: Task, seed: int) -> tuple[Part, ...]:
         if not text.isdigit() or not 1 <= int(text) <= max(1, task.classes):
             raise ValueError(f"the stream is {words!r}; n must lie in 1..{task.classes}")
         if kind == "permuted":
-            return tuple(_changed(task, f"permuted {k}", change("rewire:1", task.input.size, seed + k)) for k in range(int(text)))
+            return tuple(
+                _changed(task, f"permuted {k}", change("rewire:1", task.input.size, seed + k)) for k in range(int(text))
+            )
         parts = [np.arange(task.classes)[k :: int(text)] for k in range(int(text))]
         return tuple(
             Part(
-                f"classes {'+'.join(map(str, p))}",
-                *(s.choose(np.isin(s.targets, p)) for s in (task.train, task.test)),
+                f"classes {'+'.join(map(str, p))}", *(s.choose(np.isin(s.targets, p)) for s in (task.train, task.test))
             )
             for p in parts
         )
     largest = float(np.abs(task.train.rasters).max())
-    return tuple(_changed(task, w, change(w, task.input.size, seed + k, largest)) for k, w in enumerate(words.split(",")))
+    return tuple(
+        _changed(task, w, change(w, task.input.size, seed + k, largest)) for k, w in enumerate(words.split(","))
+    )
 
 
 def _changed(task: Task, name: str, by: Change) -> Part:
@@ -103,7 +108,9 @@ def metrics(accuracy: np.ndarray) -> dict[str, float]:
     """R [n + 1, n] -> the four numbers above; a stream of one part has only an average."""
     n = accuracy.shape[1]
     if accuracy.shape != (n + 1, n) or n < 1:
-        raise ValueError(f"the accuracies have shape {accuracy.shape}; they must be [n + 1, n], the first row before learning")
+        raise ValueError(
+            f"the accuracies have shape {accuracy.shape}; they must be [n + 1, n], the first row before learning"
+        )
     found = {"average": float(accuracy[n].mean())}
     if n > 1:
         learned = np.array([accuracy[j + 1, j] for j in range(n - 1)])

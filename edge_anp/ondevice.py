@@ -31,7 +31,12 @@ from edge_anp.ondevice_plan import Credit, LearningPlan, Synapse, size_of, weigh
 from edge_anp.synapses import Dense
 from edge_anp.topology import INPUT
 
-ANSWER, PICK, ROUND, NODE = 16, 17, 18, 19  # draws of the hash that are the learner's (learning/draws.py has the host's)
+ANSWER, PICK, ROUND, NODE = (
+    16,
+    17,
+    18,
+    19,
+)  # draws of the hash that are the learner's (learning/draws.py has the host's)
 IDLE, RUNNING, ANSWERED, REWARDED = range(4)
 G_MAX, TRACE_MAX = 65_535, 255
 
@@ -43,7 +48,8 @@ class Learner:
         self.net, self.plan, self.seed = net, plan, seed
         self.one = 256 if plan.bits == 16 else 1  # masters per step of int8
         self.weights = [
-            (weight_of(net, s.layer, s.connection).T.astype(np.int64) + 128) * self.one + self.one // 2 for s in plan.synapses
+            (weight_of(net, s.layer, s.connection).T.astype(np.int64) + 128) * self.one + self.one // 2
+            for s in plan.synapses
         ]
         self.trial, self.phase, self.frozen, self.guard = 0, IDLE, False, Guard()
         self.shown: set[int] = {s.layer for s in plan.synapses if net.layers[s.layer].neuron.vth is not None}
@@ -89,7 +95,9 @@ class Learner:
                 box = layer.neuron.vth >> 2
                 self.psi[i].append((above >= -box) & (above < box))
         v = self.state[-1]["v"]
-        self.scores = v if self.net.decode == "membrane_last" else self.scores + (spikes if self.net.decode == "count" else v)
+        self.scores = (
+            v if self.net.decode == "membrane_last" else self.scores + (spikes if self.net.decode == "count" else v)
+        )
 
     def _past(self, source: int, t: int) -> np.ndarray:
         return self.sent[source][t] if t >= 0 else np.zeros(size_of(self.net, source), np.int64)
@@ -138,7 +146,10 @@ class Learner:
             raise ValueError(f"the label is {label}; it must lie in 0..{len(self.scores) - 1}")
         if self.phase == RUNNING:
             self.guard = self.guard.judge(self.plan, ONE * (int(self.scores.argmax()) == label))
-        self.e, self.phase = ondevice_answer.label_error(ondevice_answer.softmax(self.scores, self.plan.temperature), label), REWARDED
+        self.e, self.phase = (
+            ondevice_answer.label_error(ondevice_answer.softmax(self.scores, self.plan.temperature), label),
+            REWARDED,
+        )
 
     def commit(self) -> None:
         """Change the weights as the rule says; the trial is over."""
@@ -172,8 +183,13 @@ class Learner:
         n = np.clip(n >> self.plan.horizon, -s.limit, s.limit)
         self._subtract(k, s, n[:, None] * self.e, self.plan.steps, np.arange(self.layers[s.layer].size))
 
-    def _commit_traced(self, k: int, s: Synapse, layer: IntegerLayer, errors: dict[int, np.ndarray], g: np.ndarray) -> None:
-        c, x = layer.connections[s.connection], np.zeros(size_of(self.net, layer.connections[s.connection].source), np.int64)
+    def _commit_traced(
+        self, k: int, s: Synapse, layer: IntegerLayer, errors: dict[int, np.ndarray], g: np.ndarray
+    ) -> None:
+        c, x = (
+            layer.connections[s.connection],
+            np.zeros(size_of(self.net, layer.connections[s.connection].source), np.int64),
+        )
         last = s.layer == len(self.layers) - 1
         for t in range(len(g)):
             x = trace(x, layer.neuron.leak, self._past(c.source, t - c.delay), s.gain)
@@ -184,7 +200,11 @@ class Learner:
                 hg = np.clip((self.rewards[0] - self.rewards[1]) * self._xi(t, s.layer), -s.limit, s.limit)
             else:
                 at = np.flatnonzero(self.psi[s.layer][t])
-                hg = np.clip(errors[s.layer][at] * (256 if last else g[t]) >> (8 if last else self.plan.horizon), -s.limit, s.limit)
+                hg = np.clip(
+                    errors[s.layer][at] * (256 if last else g[t]) >> (8 if last else self.plan.horizon),
+                    -s.limit,
+                    s.limit,
+                )
             self._subtract(k, s, x[:, None] * hg, t, at)
 
     def _picked(self, t: int) -> int:
@@ -192,7 +212,9 @@ class Learner:
         window = t >> self.plan.every
         if self.plan.every == 0:
             return t
-        return (window << self.plan.every) + (int(noise(self.seed, self.trial, PICK, window, 0, 0)) >> (32 - self.plan.every))
+        return (window << self.plan.every) + (
+            int(noise(self.seed, self.trial, PICK, window, 0, 0)) >> (32 - self.plan.every)
+        )
 
     def _subtract(self, k: int, s: Synapse, step: np.ndarray, t: int, at: np.ndarray) -> None:
         """U -= round(step / 2^rate) in the columns `at`."""
@@ -211,7 +233,12 @@ class Learner:
 
     def _expect(self, *phases: int) -> None:
         if self.phase not in phases:
-            names = ("no trial", "a trial that runs", "an answer that waits for its reward", "a reward that waits for its commit")
+            names = (
+                "no trial",
+                "a trial that runs",
+                "an answer that waits for its reward",
+                "a reward that waits for its commit",
+            )
             raise ValueError(f"there is {names[self.phase]}; there must be {' or '.join(names[p] for p in phases)}")
 
     def network(self) -> IntegerNetwork:

@@ -1,12 +1,12 @@
 """Answers and what they teach, in integers: a softmax without a table, guesses without replacement, and the error of the outputs.
 
-    d     = (max - score) / 2^TS                       in 1/256 octave
-    v     = ((512 - d mod 256) << 3) >> (d / 256 + X)  about 4096 2^-d; 0 beyond 12 octaves; X keeps the sum S below 2^16
-    p     = 128 v / S                                  in 1/128
-    a     drawn from v without those already tried, by 16 bits of noise
-    yes   e = p - 128 onehot(a)                        e = -grad log P(the answers given), in 1/128
-    no    e_c = p_c for those tried, -P v_c / (S - V) for the others; V = sum of v, P = sum of p, over those tried
-    r     e = (r e_yes + (128 - r) e_no + 64) >> 7     a reward r / 128
+d     = (max - score) / 2^TS                       in 1/256 octave
+v     = ((512 - d mod 256) << 3) >> (d / 256 + X)  about 4096 2^-d; 0 beyond 12 octaves; X keeps the sum S below 2^16
+p     = 128 v / S                                  in 1/128
+a     drawn from v without those already tried, by 16 bits of noise
+yes   e = p - 128 onehot(a)                        e = -grad log P(the answers given), in 1/128
+no    e_c = p_c for those tried, -P v_c / (S - V) for the others; V = sum of v, P = sum of p, over those tried
+r     e = (r e_yes + (128 - r) e_no + 64) >> 7     a reward r / 128
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ def softmax(scores: np.ndarray, temperature: int) -> np.ndarray:
     distance = scores.max() - scores
     d = distance >> temperature if temperature >= 0 else distance << -temperature
     octave = d >> 8
-    return np.where(octave > OCTAVES, 0, ((512 - (d & 255)) << 3) >> (np.minimum(octave, OCTAVES) + narrowing(len(scores))))
+    return np.where(
+        octave > OCTAVES, 0, ((512 - (d & 255)) << 3) >> (np.minimum(octave, OCTAVES) + narrowing(len(scores)))
+    )
 
 
 def narrowing(classes: int) -> int:

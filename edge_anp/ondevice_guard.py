@@ -1,8 +1,8 @@
 """The guard: what the running reward says of the weights. The same numbers as ea_learn_health, in 1/32768.
 
-    running += round((r - running) / 2^k)      k grows with the first trials to `window`, so that it begins as their mean
-    save        when it rose by `gain` above what it was at the last save, and once after the first 2^(window - 1) trials
-    roll back   when it fell by `drop` below that; `good` is then what it had fallen to: a world that changed is learned, not fought
+running += round((r - running) / 2^k)      k grows with the first trials to `window`, so that it begins as their mean
+save        when it rose by `gain` above what it was at the last save, and once after the first 2^(window - 1) trials
+roll back   when it fell by `drop` below that; `good` is then what it had fallen to: a world that changed is learned, not fought
 """
 
 from __future__ import annotations

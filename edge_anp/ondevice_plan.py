@@ -24,7 +24,11 @@ from edge_anp.topology import INPUT
 
 VERSION = 1
 LEARN = ("all", "input,readout", "readout")
-GUESSES, CLASSES, STEPS = 8, 240, 2048  # the most of each: tried answers are kept in 8 bytes, a softmax in 16 bits, g[t] h in 28
+GUESSES, CLASSES, STEPS = (
+    8,
+    240,
+    2048,
+)  # the most of each: tried answers are kept in 8 bytes, a softmax in 16 bits, g[t] h in 28
 Feedback = Literal["readout", "shipped", "error"]
 
 
@@ -194,9 +198,7 @@ def _shipped(net: IntegerNetwork, layer: int) -> np.ndarray:
                 through[i] = through.get(i, 0) + found
     product = through.get(len(net.layers) - 1)
     if product is None or not np.abs(product).max():
-        raise Unsupported(
-            f"layer {layer}: no way of dense matrices leads from it to the last layer", "learning"
-        )
+        raise Unsupported(f"layer {layer}: no way of dense matrices leads from it to the last layer", "learning")
     return np.rint(product.T * (127 / np.abs(product).max())).astype(np.int8)
 
 

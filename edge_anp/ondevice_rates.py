@@ -22,7 +22,7 @@ from edge_anp.ondevice import TRACE_MAX, horizon, trace
 from edge_anp.ondevice_plan import GUESSES, LearningPlan, Synapse
 from edge_anp.topology import INPUT
 
-KAPPA = {"input": 0.7, "hidden": 0.7, "readout": 1.4}  # of what reads the input, other layers, the last layer
+KAPPA = {"input": 1.0, "hidden": 1.0, "readout": 5.6}  # of what reads the input, other layers, the last layer
 SPIKE_GAIN = 4  # a spike adds 16 to a trace
 BOUND = 32  # steps of int8 that a weight moves by at most in one commit
 HIGHEST_RATE, LIMIT = 20, 8191
@@ -43,7 +43,11 @@ def make_plan(
 ) -> LearningPlan:
     """Plan to learn on calibration [T, B, I] of integers. Raise Unsupported, with every reason, for a network that cannot."""
     steps = len(calibration) if steps is None else steps
-    for name, value, low, high in (("guesses", guesses, 1, GUESSES), ("every", every, 0, 5), ("budget", budget, 0, 2**28)):
+    for name, value, low, high in (
+        ("guesses", guesses, 1, GUESSES),
+        ("every", every, 0, 5),
+        ("budget", budget, 0, 2**28),
+    ):
         if not low <= value <= high:
             raise ValueError(f"{name} is {value}; it must lie in {low}..{high}")
     if bits not in (8, 16):

@@ -34,7 +34,7 @@ from edge_anp.topology import INPUT, InputContract
 from edge_anp.units import Rows, fit_units, integer_path, measure_rows, search_shifts
 
 LEAK_TOLERANCE = 0.05  # of 1 - beta: a leak that misses it takes the wider form (design.md 5)
-ROOM = 2.0  # a weight that learns may double before it saturates
+ROOM = 1.5  # a weight that learns may grow by half before it saturates
 HEADROOM = 1.05  # calibration has not seen the largest membrane there will ever be
 
 
@@ -55,7 +55,9 @@ def quantize(
     scale = input_scale(raster.cpu().numpy(), arithmetic.input.high)
     with torch.no_grad():
         trace = floats.run(network, raster)
-        layers = tuple(_layer(network, i, raster, trace, scale, arithmetic, i in learning) for i in range(len(network.layers)))
+        layers = tuple(
+            _layer(network, i, raster, trace, scale, arithmetic, i in learning) for i in range(len(network.layers))
+        )
     contract = InputContract(network.input.shape, network.input.dt, scale)
     net = IntegerNetwork(arithmetic, layers, contract, network.decode)
     return net, measure(network, net, raster, trace, targets)

@@ -53,7 +53,9 @@ def amalgamate_learner() -> str:
     lines = [line for name in LEARNER for line in (RUNTIME / f"{name}.c").read_text().splitlines()]
     includes = {'#include "edge_anp_learn_table.h"', '#include "edge_anp_save.h"'}
     text = "\n".join(line for line in lines if line not in includes)
-    head = HEAD.replace("The runtime", "The learner").replace("edge_anp.h says", "edge_anp_learn.h and edge_anp_save.h say")
+    head = HEAD.replace("The runtime", "The learner").replace(
+        "edge_anp.h says", "edge_anp_learn.h and edge_anp_save.h say"
+    )
     return head.replace('"edge_anp_table.h"', '"edge_anp_learn_table.h"\n#include "edge_anp_save.h"') + text + "\n"
 
 

@@ -28,7 +28,11 @@ def open_learner(
     prefix, numbers = read_model(folder)
     for name in OF_THE_LEARNER:
         if not (folder / name).is_file():
-            raise BadFile(folder / name, "there is no such file", should_be="what `edge-anp compile --target mcu --learn` wrote there")
+            raise BadFile(
+                folder / name,
+                "there is no such file",
+                should_be="what `edge-anp compile --target mcu --learn` wrote there",
+            )
     learned = learning.write(net, plan, tables.write(net))
     kind, _, port = runner.partition(":")
     if kind == "serial":
@@ -51,9 +55,13 @@ def open_learner(
             made, ran = link.start([place / "program"], place, limit_s, str(folder)), build.version("cc")
         else:
             core = CORES[port]
-            build.check_memory(core, numbers["table_bytes"] + 4 * len(learned.words) + CODE, learned.block + inputs + build.STACK + OWN)
+            build.check_memory(
+                core, numbers["table_bytes"] + 4 * len(learned.words) + CODE, learned.block + inputs + build.STACK + OWN
+            )
             build.compile_core(core, sources, place / "program", include, [*flags, *sizes])
-            made = link.start_with_files(emulate(core, place / "program", count), place, limit_s, f"{runner} on {folder}")
+            made = link.start_with_files(
+                emulate(core, place / "program", count), place, limit_s, f"{runner} on {folder}"
+            )
             ran = f"{build.version(core.emulator[0])}, {core.emulator[2]} ({core.name}), {build.version(core.compiler)}"
     except BaseException:
         shutil.rmtree(place, ignore_errors=True)

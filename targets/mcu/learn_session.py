@@ -126,7 +126,9 @@ class LearnSession:
         """Masters [I, N] of every synapse."""
         return learning.unpack(self.table, self.plan, self.net, self.read())
 
-    def trials(self, rasters: Sequence[np.ndarray], labels: Sequence[int] | np.ndarray, guesses: int, guarded: bool = False) -> None:
+    def trials(
+        self, rasters: Sequence[np.ndarray], labels: Sequence[int] | np.ndarray, guesses: int, guarded: bool = False
+    ) -> None:
         """Whole trials [T, I] whose world answers by the labels; guarded: with saves and rollbacks as the guard advises."""
         frames = [self._trial(r, int(y), guesses, guarded) for r, y in zip(rasters, labels, strict=True)]
         found = b"".join(

@@ -83,7 +83,15 @@ def write(net: IntegerNetwork, plan: LearningPlan, table: Table) -> LearnTable:
     rows += [n for row in shown for n in row]
     head = [
         *(table.crc, len(plan.synapses), places[0], len(plan.credits), places[1], len(shown), places[2]),
-        *(plan.bits, int(plan.rule == "perturbation"), plan.sigma, plan.every, plan.steps, plan.temperature, plan.horizon),
+        *(
+            plan.bits,
+            int(plan.rule == "perturbation"),
+            plan.sigma,
+            plan.every,
+            plan.steps,
+            plan.temperature,
+            plan.horizon,
+        ),
         *(plan.budget, plan.guesses, plan.drop, plan.gain, plan.window, narrowing(classes)),
         *(block.used, state, v, e, g, input_, input_bytes, int(plan.binary), first, weight_bytes),
     ]
@@ -104,7 +112,9 @@ def _stride(columns: int) -> int:
 def _shown(net: IntegerNetwork, plan: LearningPlan, block: _Block) -> Iterator[tuple[int, int, int]]:
     """(layer, spikes, psi) of the layers that a learner must remember."""
     sources = {net.layers[s.layer].connections[s.connection].source for s in plan.synapses} - {INPUT}
-    learning = {s.layer for s in plan.synapses if net.layers[s.layer].neuron.vth is not None and plan.rule == "feedback"}
+    learning = {
+        s.layer for s in plan.synapses if net.layers[s.layer].neuron.vth is not None and plan.rule == "feedback"
+    }
     for i in sorted(sources | learning):
         size = plan.steps * _bitmap(net.layers[i].size)
         spikes = block.take("spikes", i, size=size) if i in sources else 0
