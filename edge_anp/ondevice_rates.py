@@ -120,7 +120,7 @@ def _error_unit(net: IntegerNetwork, i: int, gs: int, rule: str) -> float:
     if rule == "perturbation":
         return 128.0
     if i == len(net.layers) - 1:
-        return 128 * 8
+        return 128.0 * 8
     back = [c for c in last.connections if c.source == i and ondevice_plan.plain(c)]
     worth = float(last.unit[0]) if last.neuron.vth is None else 1 / float(last.neuron.vth.max())
     scale = worth * 2.0 ** back[0].shift if back else 1 / 127
