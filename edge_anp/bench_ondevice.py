@@ -78,13 +78,28 @@ def pretrain(task: Task, seed: int, batch: int) -> Network:
 
 
 def measure(
-    network: Network, task: Task, seed: int, mode: str, learn: str, bits: int, guarded: bool, trials: int = TRIALS, points: int = 8
+    network: Network,
+    task: Task,
+    seed: int,
+    mode: str,
+    learn: str,
+    bits: int,
+    guarded: bool,
+    trials: int = TRIALS,
+    points: int = 8,
 ) -> Outcome:
     """Compile, drift, learn on this machine's build of the C learner."""
     guesses = MODES[mode]
     with tempfile.TemporaryDirectory() as place:
         done = compile_network(
-            network, "mcu", Path(place) / "a", task.train, learn=learn, guesses=max(guesses, 1), bits=bits, budget=trials
+            network,
+            "mcu",
+            Path(place) / "a",
+            task.train,
+            learn=learn,
+            guesses=max(guesses, 1),
+            bits=bits,
+            budget=trials,
         )
         parts = continual.stream(f"rewire:{DRIFT}", task, seed)
         with targets.find("mcu").open_learner(done.artifact.folder, "host") as session:  # type: ignore[attr-defined]
@@ -106,7 +121,8 @@ def regained(outcomes: Sequence[Outcome]) -> float:
 def table(outcomes: Sequence[Outcome]) -> str:
     """Markdown: a row per task, mode, learner."""
     rows = [
-        "| task | the world gives | learns | masters | guard | networks | before | drifted | after | regained | worst after - drifted | answers a trial |",
+        "| task | the world gives | learns | masters | guard | networks | before | drifted "
+        "| after | regained | worst after - drifted | answers a trial |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     keys = list(dict.fromkeys((o.task, o.mode, o.learn, o.bits, o.guarded) for o in outcomes))
@@ -127,11 +143,11 @@ def write(outcomes: Sequence[Outcome], out: Path) -> None:
     """ondevice.md and ondevice.json."""
     out.mkdir(parents=True, exist_ok=True)
     head = (
-        "# Learning on the device\n\nWritten by `edge-anp bench ondevice`. 64 or fewer inputs -> 128 recurrent LIF -> readout, trained with labels on the host "
-        f"(600 updates), quantized; {DRIFT:.0%} of the input channels rewired; {TRIALS} trials of the C learner on this machine, which is bit-equal to\n"
-        "`ondevice.py` and to every emulated core (tests). Trials come from the training split, accuracies from the untouched test split. "
-        "Regained: (after - drifted) / (before - drifted) of the means.\nRates follow from calibration; their three constants were chosen on networks of seeds "
-        "100 to 105, which no row shows.\n\n"
+        "# Learning on the device\n\nWritten by `edge-anp bench ondevice`. Inputs -> 128 recurrent LIF -> readout, trained with labels on "
+        f"the host (600 updates), quantized;\n{DRIFT:.0%} of the input channels rewired; {TRIALS} trials of the C learner on this machine, "
+        "bit-equal to `ondevice.py` and to every emulated core (tests).\nTrials come from the training split, accuracies from the untouched "
+        "test split. Regained: (after - drifted) / (before - drifted) of the means.\nRates follow from calibration; their three constants "
+        "were chosen on networks of seeds 100 to 105, which no row shows.\n\n"
     )
     (out / "ondevice.md").write_text(head + table(outcomes))
     (out / "ondevice.json").write_text(json.dumps([asdict(o) for o in outcomes]) + "\n")
@@ -148,4 +164,3 @@ def bench(seeds: int, out: Path, names: Sequence[str] = ("digits",)) -> None:
             outcomes += [measure(n, task, seed, *learner) for seed, n in enumerate(networks)]
             write(outcomes, out)
     Console(width=200).print(table(outcomes), markup=False)
-

@@ -41,4 +41,9 @@ def _ondevice(options: Options) -> None:
     bench(options.seeds, options.out)
 
 
-BENCHMARKS: dict[str, Callable[[Options], None]] = {"digits": _digits, "conformance": _conformance, "speed": _speed, "ondevice": _ondevice}
+BENCHMARKS: dict[str, Callable[[Options], None]] = {
+    "digits": _digits,
+    "conformance": _conformance,
+    "speed": _speed,
+    "ondevice": _ondevice,
+}

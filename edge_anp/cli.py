@@ -1,4 +1,4 @@
-"""The command line: edge-anp check | train | compile | verify | bench | demo | doctor.
+"""The command line: edge-anp check | train | compile | verify | learn | bench | demo | doctor.
 
 Exit codes: 0 ok; 1 a difference, or something that `check` found; 2 bad input; 3 a missing tool; 130 Ctrl-C. An error is one paragraph;
 `--debug`, anywhere on the line, shows where it came from.
@@ -222,44 +222,6 @@ def verify(
     result.check()
 
 
-@app.command(
-    epilog="Example: edge-anp learn build/dev --task digits --drift rewire:0.4 --guesses 2 --trials 4000 --out runs/d"
-)
-@reported
-def learn(
-    folder: Annotated[Path, typer.Argument(help="what `compile --learn` wrote")],
-    task: TaskName,
-    out_folder: Annotated[Path, typer.Option("--out", help="where result.json and the curve go")],
-    drift: Annotated[str | None, typer.Option(help="rewire:f, gain:f or noise:f, f of 0 to 1")] = None,
-    stream: Annotated[
-        str | None, typer.Option(help="drifts joined by commas, permuted:n, or split:n, learned one after the other")
-    ] = None,
-    guesses: Annotated[int, typer.Option(help="right-or-wrong answers a trial at most; 0: the label is told")] = 1,
-    trials: Annotated[int, typer.Option(help="trials of each part")] = 4000,
-    guard: Annotated[bool, typer.Option(help="save and roll back as the guard advises")] = True,
-    runner: Annotated[str | None, typer.Option(help="e.g. qemu:m4 or serial:PORT; default: this machine")] = None,
-    data: Data = None,
-    seed: Seed = 0,
-) -> None:
-    """Let a compiled network go on learning, from right and wrong, in a world that changed."""
-    from edge_anp import device_learning, tasks
-
-    if (drift is None) == (stream is None):
-        raise ValueError("the world is unsaid or said twice; it must be one of --drift and --stream")
-    with Progress(console=err, transient=True) as progress:
-        bar = progress.add_task("learning", total=None)
-        course = device_learning.learn(
-            folder, tasks.load(task, data), drift or stream or "", runner, trials, guesses, seed, guard, out_folder,
-            lambda done, accuracy: progress.update(bar, completed=done, description=f"trial {done}: {accuracy:.3f}"),
-        )  # fmt: skip
-    out.print(
-        f"accuracy {course.accuracy_before:.3f}, after the drift {course.accuracy_after_drift:.3f}, after {course.trials} trials "
-        f"({course.answers_asked} answers) {course.accuracy_after:.3f}; weights {course.weights_crc}; written to {out_folder}"
-    )
-    for name, value in course.metrics.items():
-        out.print(f"{name.replace('_', ' ')}: {value:.3f}")
-
-
 @app.command(epilog="Example: edge-anp bench digits --seeds 3 --out docs/results")
 @reported
 def bench(
@@ -321,3 +283,6 @@ def main() -> None:
         sys.argv.remove("--debug")
         os.environ["EDGE_ANP_DEBUG"] = "1"
     app()
+
+
+from edge_anp import cli_learn  # noqa: E402, F401  its command joins the others here

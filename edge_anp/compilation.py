@@ -13,8 +13,8 @@ import torch
 from edge_anp import target as targets
 from edge_anp.integer import IntegerNetwork, quantize_input
 from edge_anp.network import Network, copy_to_numpy
-from edge_anp.quantization_loss import QuantizationLoss
 from edge_anp.ondevice_rates import make_plan
+from edge_anp.quantization_loss import QuantizationLoss
 from edge_anp.quantize import quantize
 from edge_anp.target import Artifact
 from edge_anp.tasks import Samples

@@ -2,16 +2,16 @@
 
 A master is U = 2^8 (w + 128) + f of 16 bits, f its fraction (128 when shipped), or w + 128 of 8 bits; the network runs on w. One trial:
 
-    step     the network's own step (reference.py), keeping for each layer that learns spikes s[t] and psi[t] = -th/4 <= v[t] - th < th/4
+    step     the network's own step (reference.py), keeping of each layer that learns spikes s[t] and psi[t] = -th/4 <= v[t] - th < th/4
     answer   a drawn from the softmax of the scores; a reward or a label gives e (ondevice_answer.py)
     credit   h = 8 e (last layer), or sum_c e_c O_ic >> 3, O the readout's int8 weights, or sum_c e_c B_ic >> 3
-    horizon  g[T-1] = 256, g[t] = min(256 + (g[t+1] k >> S), 65535), of the readout's leak; without 256 + where only the last membrane counts
+    horizon  g[T-1] = 256, g[t] = min(256 + (g[t+1] k >> S), 65535), k the readout's leak; no 256 + where only the last membrane counts
     trace    x[t] = clip(sign(x[t-1]) (|x[t-1]| k >> S) + (in[t - delay] 2^G), -255, 255), of the layer's leak: it reaches exact 0
     commit   U_ji -= round(clip(h_i g[t] >> GS) x_j[t] / 2^rate) where psi_i[t] = 1, at every step or one hashed step in 2^LW
              U_jc -= round(clip(n_j) e_c / 2^rate), n_j = sum_t in_j[t - delay] g[t] >> GS, of a readout
 
-round is to nearest; masters of 8 bits round by noise, at 8 bits more. Rates anneal: rate + 1 after half of the budget, + 2 after three quarters.
-perturbation: two trials on one input, the membranes' drives moved by +sigma xi, then -sigma xi, xi = +-1 from noise; psi = 1 and h g = (r- - r+) xi.
+round is to nearest; masters of 8 bits round by noise, at 8 bits more. Rates anneal: rate + 1 after half of the budget, + 2 after 3/4.
+perturbation: two trials on one input, the drives moved by +sigma xi, then -sigma xi, xi = +-1 from noise; psi = 1, h g = (r- - r+) xi.
 Bounds: |h| <= 4096, g < 2^16, |h g| < 2^28; |x| <= 255, |clip| <= 8191: products stay below 2^21; |n| <= 2^15, |e| <= 128.
 """
 
@@ -91,8 +91,8 @@ class Learner:
             spikes, self.state[i] = reference.step(self.net, moved, inputs, self.state[i])
             self.sent[i].append(spikes)
             if i in self.shown:
-                above = self.state[i]["v"] - layer.neuron.vth
-                box = layer.neuron.vth >> 2
+                vth = np.asarray(layer.neuron.vth)
+                above, box = self.state[i]["v"] - vth, vth >> 2
                 self.psi[i].append((above >= -box) & (above < box))
         v = self.state[-1]["v"]
         self.scores = (

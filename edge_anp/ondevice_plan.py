@@ -64,7 +64,7 @@ class Credit:
 class LearningPlan:
     """Which matrices of a network learn, and how fast.
 
-    bits: of a master, 16 or 8. rule: "feedback", or "perturbation" (antithetic, of membranes, by `sigma`). every: LW, one step in 2^LW updates.
+    bits: of a master, 16 or 8. rule: "feedback", or "perturbation" (antithetic, of membranes, by `sigma`). every: LW, one step in 2^LW.
     temperature: TS, 256 2^TS of a score are an octave of the softmax. horizon: GS, of g[t]. budget: trials after which the rates have
     annealed; 0: never. guesses: answers a trial at most. drop, gain: of the guard, in 1/32768 of the mean reward; window: 2^window trials.
     """
@@ -156,7 +156,8 @@ def _layer_reasons(net: IntegerNetwork, i: int, connections: list[int]) -> Itera
         yield f"{who} has one unit per neuron; one that learns takes one per layer: compile with --learn"
     for k in connections:
         if not plain(layer.connections[k]):
-            yield f"{who}: {' - '.join(op.describe() for op in layer.connections[k].path)} cannot learn, only a dense matrix can; use --learn readout"
+            path = " - ".join(op.describe() for op in layer.connections[k].path)
+            yield f"{who}: {path} cannot learn, only a dense matrix can; use --learn readout"
     total = int(np.abs(layer.bias.astype(np.int64)).max(initial=0))
     for c in layer.connections:
         if plain(c):

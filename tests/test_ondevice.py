@@ -21,17 +21,27 @@ from edge_anp.topology import INPUT, InputContract
 T = 12
 
 
-def small(inputs: int = 6, hidden: int = 12, classes: int = 4, seed: int = 0, decode: str = "membrane_mean") -> IntegerNetwork:
+def small(
+    inputs: int = 6, hidden: int = 12, classes: int = 4, seed: int = 0, decode: str = "membrane_mean"
+) -> IntegerNetwork:
     """Inputs -> recurrent LIF -> readout (or LIF, where spikes are counted)."""
     rng = np.random.default_rng(seed)
 
     def weights(n: int, i: int, scale: int) -> tuple[Dense, ...]:
         return (Dense(np.clip(rng.normal(0, scale, (n, i)), -127, 127).astype(np.int8)),)
 
-    into, back = IntegerConnection(INPUT, weights(hidden, inputs, 50), 3), IntegerConnection(0, weights(hidden, hidden, 30), 1, 1)
+    into, back = (
+        IntegerConnection(INPUT, weights(hidden, inputs, 50), 3),
+        IntegerConnection(0, weights(hidden, hidden, 30), 1, 1),
+    )
     lif = IntegerNeuron(Leak(np.full(hidden, 230), 8), None, np.full(hidden, 500), "subtract")
     spiking = decode == "count"
-    last = IntegerNeuron(Leak(np.full(classes, 243), 8), None, np.full(classes, 300) if spiking else None, "subtract" if spiking else "none")
+    last = IntegerNeuron(
+        Leak(np.full(classes, 243), 8),
+        None,
+        np.full(classes, 300) if spiking else None,
+        "subtract" if spiking else "none",
+    )
     out = IntegerConnection(0, weights(classes, hidden, 40), 2)
     return IntegerNetwork(
         MCU16,
@@ -211,7 +221,9 @@ def test_no_weight_moves_further_than_the_bound():
     one, some = learner(net, budget=0), rasters(net)
     plan = replace(one.plan, synapses=tuple(replace(s, rate=max(1, s.rate - 8)) for s in one.plan.synapses))
     one = Learner(net, plan, seed=5)
-    one.plan = replace(plan, synapses=tuple(replace(s, limit=max(1, 32 * 256 * 2**s.rate // (255 * T))) for s in plan.synapses))
+    one.plan = replace(
+        plan, synapses=tuple(replace(s, limit=max(1, 32 * 256 * 2**s.rate // (255 * T))) for s in plan.synapses)
+    )
     before = [u.copy() for u in one.weights]
     run_trial(one, some[:, 0], 0)
     assert max(int(np.abs(a - b).max()) for a, b in zip(before, one.weights, strict=True)) <= 32 * 256 + T

@@ -15,7 +15,10 @@ from targets.mcu.cores import CORES
 from targets.mcu.learn_session import LearnSession
 from targets.mcu.run import CODE, OWN, emulate, read_model
 
-GLUE = '#include "learn.h"\n\nextern const ea_learner *const ea_built_in_learner;\nconst ea_learner *const ea_built_in_learner = &{prefix}_learner;\n'
+GLUE = (
+    '#include "learn.h"\n\nextern const ea_learner *const ea_built_in_learner;\n'
+    "const ea_learner *const ea_built_in_learner = &{prefix}_learner;\n"
+)
 SECTOR = 4096  # of the flash that the harness keeps in RAM
 OF_THE_LEARNER = ("learn.c", "learn.h", "edge_anp_learn.c", "edge_anp_learn.h", "edge_anp_learn_table.h")
 

@@ -1,4 +1,4 @@
-"""LearningPlan -> the learner's table and block: the records of runtime/edge_anp_learn_table.h, word for word, and where everything lies."""
+"""LearningPlan -> the learner's table and block: the records of runtime/edge_anp_learn_table.h, and where everything lies."""
 
 from __future__ import annotations
 

@@ -58,11 +58,23 @@ typedef struct {
     uint32_t saving, saved, slot, sequence, saved_trial; /* of a save: its stage, what of it is done, where it goes */
 } ea_learn_head;
 
+/* What moving the rows of one synapse in one step has in common. */
+typedef struct {
+    uint8_t *high, *low;
+    const uint32_t *list;
+    uint32_t count, stride, outputs, bits, shift, prefix;
+} ea_moving;
+
 extern int32_t ea_learn_open(const ea_learner *learner, const void *block, const ea_learn_table **table);
 extern uint32_t ea_noise(const uint32_t *places, uint32_t count);
 extern uint32_t ea_stir(uint32_t x, uint32_t a);
 extern void ea_perturb(const ea_learn_table *t, const ea_learn_head *head, uint32_t layer, uint32_t size, int32_t *drive);
 extern int32_t ea_xi(const ea_learn_head *head, uint32_t t, uint32_t layer, uint32_t n);
+extern uint32_t ea_annealing(const ea_learn_table *t, uint32_t trial);
+extern ea_moving ea_moves(const ea_learn_table *t, uint8_t *block, uint32_t k, const uint32_t *list, uint32_t count, uint32_t at);
+extern void ea_move(const ea_moving *m, uint32_t j, int32_t x);
+extern void ea_horizon(const ea_learner *l, const ea_learn_table *t, uint8_t *block);
+extern void ea_credit(const ea_learner *l, const ea_learn_table *t, uint8_t *block, const ea_learn_credit *c);
 extern void ea_learn_ship(const ea_learner *learner, uint8_t *block);
 extern void ea_learn_judge(const ea_learn_table *t, ea_learn_head *head, uint32_t reward);
 

@@ -5,62 +5,10 @@
  */
 #include "edge_anp_learn_table.h"
 
-#if defined(__GNUC__)
-#define EA_APART __attribute__((noinline))
-#else
-#define EA_APART
-#endif
 
 static inline int32_t clip(int32_t x, int32_t limit)
 {
     return (x > limit) ? limit : (x < -limit) ? -limit : x;
-}
-
-static uint32_t annealing(const ea_learn_table *t, uint32_t trial)
-{
-    if (t->budget == 0u) {
-        return 0;
-    }
-    return ((trial >= (t->budget + 1u) / 2u) ? 1u : 0u) + ((trial >= (3u * t->budget + 3u) / 4u) ? 1u : 0u);
-}
-
-/* g[T-1] = 256, g[t] = min(256 + (g[t+1] k >> 12), 65535): k < 2^13, so that products fit in 32 bits without a sign. */
-static void horizon(const ea_learner *l, const ea_learn_table *t, uint8_t *block)
-{
-    const ea_table *net = (const ea_table *)l->model->table;
-    const ea_layer *last = ea_layers(net) + (net->layers - 1u);
-    const uint32_t keep = (uint32_t) * (const int16_t *)(const void *)((const uint8_t *)net + last->leak.keep);
-    const uint32_t direct = (net->decode == EA_MEMBRANE_LAST) ? 0u : 256u;
-    uint16_t *g = (uint16_t *)(void *)&block[t->g];
-    uint32_t at = ((const ea_learn_head *)(void *)block)->t, now = 256;
-    while (at-- != 0u) {
-        g[at] = (uint16_t)now;
-        now = direct + ((now * keep) >> 12);
-        now = (now > 65535u) ? 65535u : now;
-    }
-}
-
-/* h: the error of each neuron of a layer. */
-static void credit(const ea_learner *l, const ea_learn_table *t, uint8_t *block, const ea_learn_credit *c)
-{
-    const ea_table *net = (const ea_table *)l->model->table;
-    const uint32_t classes = (ea_layers(net) + (net->layers - 1u))->size;
-    const int16_t *e = ea_shorts(block, t->e);
-    int16_t *h = ea_shorts(block, c->h);
-    const uint8_t *row = (c->kind == EA_CREDIT_LEARNED) ? &block[c->rows] : (c->kind == EA_CREDIT_MODEL) ? (const uint8_t *)net + c->rows : (const uint8_t *)t + c->rows;
-    uint32_t i, k;
-    for (i = 0; i < c->size; i++) {
-        int32_t sum = 0;
-        if (c->kind == EA_CREDIT_ERROR) {
-            h[i] = (int16_t)(8 * e[i]);
-            continue;
-        }
-        for (k = 0; k < classes; k++) {
-            sum += e[k] * ((int32_t)row[k] - 128);
-        }
-        h[i] = (int16_t)(sum >> 3);
-        row += c->stride;
-    }
 }
 
 /* The kept row of a source that a synapse read in step t; null before the first. */
@@ -124,7 +72,7 @@ static int32_t smallest(const ea_learn_table *t, uint32_t shift)
 /* The neurons that a step moves, each as clip(h g >> GS) 2^16 + its index; how many. The list takes the place of the network's drive. */
 static uint32_t gather(const ea_learner *l, const ea_learn_table *t, uint8_t *block, const ea_learn_synapse *s, uint32_t at, uint32_t *list, int32_t *most)
 {
-    const int32_t least = smallest(t, s->rate + annealing(t, ((const ea_learn_head *)(void *)block)->trial));
+    const int32_t least = smallest(t, s->rate + ea_annealing(t, ((const ea_learn_head *)(void *)block)->trial));
     const ea_learn_head *head = (const ea_learn_head *)(void *)block;
     const ea_table *net = (const ea_table *)l->model->table;
     const int32_t g = (s->layer == net->layers - 1u) ? 256 : ((const uint16_t *)(const void *)&block[t->g])[at];
@@ -152,96 +100,6 @@ static uint32_t gather(const ea_learner *l, const ea_learn_table *t, uint8_t *bl
     return count;
 }
 
-/* U -= round(x hg / 2^shift) for one neuron, hg in the upper half of `one`, its index in the lower. */
-static inline void move_one(uint8_t *high, uint8_t *low, uint32_t one, int32_t x, uint32_t shift, int32_t half)
-{
-    const uint32_t n = one & 0xFFFFu;
-    int32_t u = (int32_t)(((uint32_t)high[n] << 8) | low[n]), d;
-#if defined(__ARM_FEATURE_DSP) && !defined(EA_PORTABLE)
-    __asm__("smlatb %0, %1, %2, %3" : "=r"(d) : "r"(one), "r"(x), "r"(half));
-#else
-    d = ((int32_t)one >> 16) * x + half;
-#endif
-    u -= d >> shift;
-#if defined(__ARM_FEATURE_SAT) && !defined(EA_PORTABLE)
-    __asm__("usat %0, #16, %0" : "+r"(u));
-#else
-    u = (u > 65535) ? 65535 : (u < 0) ? 0 : u;
-#endif
-    high[n] = (uint8_t)((uint32_t)u >> 8);
-    low[n] = (uint8_t)u;
-}
-
-/* One row of masters of 16 bits. */
-static EA_APART void move_row(uint8_t *high, uint8_t *low, const uint32_t *list, const uint32_t *end, int32_t x, uint32_t shift)
-{
-    const int32_t half = (1 << shift) >> 1;
-    if ((((uintptr_t)end - (uintptr_t)list) & 4u) != 0u) {
-        move_one(high, low, *list++, x, shift, half);
-    }
-    while (list != end) {
-        move_one(high, low, list[0], x, shift, half);
-        move_one(high, low, list[1], x, shift, half);
-        list += 2;
-    }
-}
-
-/* One row of masters of 8 bits, rounded by noise: `places` are those of the hash but for the last, which begins at `first`. */
-static void move_row8(uint8_t *high, const uint32_t *list, uint32_t count, int32_t x, uint32_t shift, uint32_t prefix, uint32_t first)
-{
-    uint32_t k;
-    for (k = 0; k < count; k++) {
-        const uint32_t n = list[k] & 0xFFFFu;
-        const int32_t low = (int32_t)(ea_stir(prefix, first + n) >> (32u - shift));
-        const int32_t u = (int32_t)high[n] - ((((int32_t)list[k] >> 16) * x + low) >> shift);
-        high[n] = (uint8_t)((u > 255) ? 255 : (u < 0) ? 0 : u);
-    }
-}
-
-static uint32_t prefix(const ea_learn_head *head, uint32_t at, uint32_t synapse)
-{
-    uint32_t places[5];
-    places[0] = head->seed;
-    places[1] = head->trial;
-    places[2] = EA_DRAW_ROUND;
-    places[3] = at;
-    places[4] = synapse;
-    return ea_noise(places, 5);
-}
-
-/* What moving the rows of one synapse in one step has in common. */
-typedef struct {
-    uint8_t *high, *low;
-    const uint32_t *list;
-    uint32_t count, stride, outputs, bits, shift, prefix;
-} moving;
-
-static moving moves(const ea_learn_table *t, uint8_t *block, uint32_t k, const uint32_t *list, uint32_t count, uint32_t at)
-{
-    const ea_learn_head *head = (const ea_learn_head *)(void *)block;
-    const ea_learn_synapse *s = ea_synapses(t) + k;
-    moving m;
-    m.high = &block[s->high];
-    m.low = &block[s->low];
-    m.list = list;
-    m.count = count;
-    m.stride = s->stride;
-    m.outputs = s->outputs;
-    m.bits = t->bits;
-    m.shift = s->rate + annealing(t, head->trial) + ((t->bits == 16u) ? 0u : 8u);
-    m.prefix = (t->bits == 16u) ? 0u : prefix(head, at, k);
-    return m;
-}
-
-static inline void row(const moving *m, uint32_t j, int32_t x)
-{
-    if (m->bits == 16u) {
-        move_row(m->high + j * m->stride, m->low + j * m->outputs, m->list, m->list + m->count, x, m->shift);
-    } else {
-        move_row8(m->high + j * m->stride, m->list, m->count, x, m->shift, m->prefix, j * m->outputs);
-    }
-}
-
 /* Synapse k in step t, from row at_row on: 1 when done, 0 when `rows` ran out. */
 static uint32_t traced(const ea_learner *l, const ea_learn_table *t, uint8_t *block, uint32_t k, uint32_t *rows)
 {
@@ -251,7 +109,7 @@ static uint32_t traced(const ea_learner *l, const ea_learn_table *t, uint8_t *bl
     const int16_t *x = ea_shorts(block, s->trace);
     uint32_t count, j, left;
     int32_t most, half;
-    moving m;
+    ea_moving m;
     if (head->at_row == 0u) {
         const uint32_t price = (s->inputs + 15u) / 16u;
         trace(l, s, block, head->at_t);
@@ -264,7 +122,7 @@ static uint32_t traced(const ea_learner *l, const ea_learn_table *t, uint8_t *bl
     if (count == 0u) {
         return 1;
     }
-    m = moves(t, block, k, list, count, head->at_t);
+    m = ea_moves(t, block, k, list, count, head->at_t);
     half = (t->bits == 16u) ? (1 << m.shift) >> 1 : 1;
     for (j = head->at_row, left = *rows; j < s->inputs; j++) {
         if (((x[j] < 0) ? -x[j] : x[j]) * most >= half) { /* else every change of the row rounds to 0 */
@@ -274,7 +132,7 @@ static uint32_t traced(const ea_learner *l, const ea_learn_table *t, uint8_t *bl
                 return 0;
             }
             left -= (left != 0u) ? 1u : 0u;
-            row(&m, j, x[j]);
+            ea_move(&m, j, x[j]);
         }
     }
     *rows = left;
@@ -316,8 +174,8 @@ static void readout(const ea_learner *l, const ea_learn_table *t, uint8_t *block
         }
     }
     if (count != 0u) {
-        const moving m = moves(t, block, k, list, count, t->steps);
-        row(&m, j, n);
+        const ea_moving m = ea_moves(t, block, k, list, count, t->steps);
+        ea_move(&m, j, n);
     }
 }
 
@@ -327,9 +185,9 @@ static void start(const ea_learner *l, const ea_learn_table *t, uint8_t *block)
     const ea_learn_credit *c = (const ea_learn_credit *)(const void *)((const uint8_t *)t + t->first_credit);
     const ea_learn_synapse *s = ea_synapses(t);
     uint32_t k, i;
-    horizon(l, t, block);
+    ea_horizon(l, t, block);
     for (k = 0; k < t->credits; k++) {
-        credit(l, t, block, &c[k]);
+        ea_credit(l, t, block, &c[k]);
     }
     for (k = 0; k < t->synapses; k++) {
         for (i = 0; s[k].trace != 0u && i < s[k].inputs; i++) {
