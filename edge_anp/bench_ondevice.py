@@ -121,8 +121,10 @@ def regained(outcomes: Sequence[Outcome]) -> float:
 def table(outcomes: Sequence[Outcome]) -> str:
     """Markdown: a row per task, mode, learner."""
     rows = [
-        "| task | the world gives | learns | masters | guard | networks | before | drifted "
-        "| after | regained | worst after - drifted | answers a trial |",
+        (
+            "| task | the world gives | learns | masters | guard | networks | before | drifted "
+            "| after | regained | worst after - drifted | answers a trial |"
+        ),
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     keys = list(dict.fromkeys((o.task, o.mode, o.learn, o.bits, o.guarded) for o in outcomes))

@@ -274,3 +274,11 @@ def test_a_target_that_cannot_learn_says_so(tmp_path):
     plan = make_plan(net, "all", rasters(net))
     with pytest.raises(Unsupported, match="does not learn"):
         compile_to(find("onnx"), net, tmp_path / "a", None, [rasters(net)[:, 0]], None, plan)
+
+
+def test_the_firmware_example_builds_and_stays_short(tmp_path):
+    compiled(tmp_path / "a", network())
+    example = Path(__file__).parents[3] / "examples/board/main.c"
+    assert len(example.read_text().splitlines()) < 40
+    words = [build.require("cc"), *build.WARNINGS, "-O2", f"-I{tmp_path / 'a'}", "-c", example, "-o", tmp_path / "main.o"]
+    build.run(words, tmp_path)
