@@ -179,6 +179,21 @@ def test_a_thousand_trials_end_in_one_checksum_everywhere(tmp_path):
     assert set(found.values()) == {wanted(net, plan, 1000)}
 
 
+def test_looking_at_answers_changes_nothing_that_is_learned(tmp_path):
+    net = network()
+    plan, some = compiled(tmp_path / "a", net, budget=20), list(rasters(net).transpose(1, 0, 2))
+    found = []
+    for look in (False, True):
+        with open_learner(tmp_path / "a", "host", net, plan, 60) as session:
+            session.start(SEED)
+            for k in range(4):
+                session.trials(some[:8], [k % 4] * 8, 2)
+                if look:
+                    session.answers(some)
+            found.append(session.crc())
+    assert found[0] == found[1]
+
+
 def test_calls_out_of_order_and_stale_rewards_are_codes(tmp_path):
     net = network()
     plan = compiled(tmp_path / "a", net)
