@@ -147,7 +147,7 @@ def write(outcomes: Sequence[Outcome], out: Path) -> None:
     head = (
         "# Learning on the device\n\nWritten by `edge-anp bench ondevice`. Inputs -> 128 recurrent LIF -> readout, trained with labels on "
         f"the host (600 updates), quantized;\n{DRIFT:.0%} of the input channels rewired; {TRIALS} trials of the C learner on this machine, "
-        "bit-equal to `ondevice.py` and to every emulated core (tests).\nTrials come from the training split, accuracies from the untouched "
+        "equal bit by bit to `ondevice.py` and every emulated core.\nTrials come from the training split, accuracies from the untouched "
         "test split. Regained: (after - drifted) / (before - drifted), of means.\nRates follow from calibration; their three constants "
         "were chosen on networks of seeds 100 to 105, which no row shows.\n\n"
     )

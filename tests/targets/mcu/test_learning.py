@@ -295,5 +295,14 @@ def test_the_firmware_example_builds_and_stays_short(tmp_path):
     compiled(tmp_path / "a", network())
     example = Path(__file__).parents[3] / "examples/board/main.c"
     assert len(example.read_text().splitlines()) < 40
-    words = [build.require("cc"), *build.WARNINGS, "-O2", f"-I{tmp_path / 'a'}", "-c", example, "-o", tmp_path / "main.o"]
+    words = [
+        build.require("cc"),
+        *build.WARNINGS,
+        "-O2",
+        f"-I{tmp_path / 'a'}",
+        "-c",
+        example,
+        "-o",
+        tmp_path / "main.o",
+    ]
     build.run(words, tmp_path)
