@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from edge_anp.integer import MCU16, Arithmetic, IntegerNetwork
     from edge_anp.learning.bptt import BPTT
     from edge_anp.learning.feedback import FeedbackANP
-    from edge_anp.learning.fit import evaluate, train
+    from edge_anp.learning.fit import evaluate
+    from edge_anp.learning.trainer import train
     from edge_anp.network import Network
     from edge_anp.quantize import quantize as quantize_network
     from edge_anp.snntorch_model import read
@@ -33,7 +34,7 @@ _HOME = {
     "load_task": "tasks:load",
     "quantize_network": "quantize:quantize",
     "read": "snntorch_model",
-    "train": "learning.fit",
+    "train": "learning.trainer",
     "verify_artifact": "verify:verify",
 }
 

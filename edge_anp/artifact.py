@@ -114,7 +114,9 @@ def _decode(folder: Path, content: dict[str, Any]) -> Artifact:
         raise ValueError("a name is not a text")
     decode.check(words["decode"])
     given = content["input"]
-    contract = InputContract(tuple(int(n) for n in given["shape"]), given["dt"], float(given["scale"]))
+    contract = InputContract(
+        tuple(int(n) for n in given["shape"]), given["dt"], float(given["scale"]), int(given.get("high", 127))
+    )
     layers = tuple(LayerSummary(str(x["name"]), str(x["kind"]), int(x["size"])) for x in content["layers"])
     return Artifact(folder, runners=runners, input=contract, layers=layers, **words)
 

@@ -30,8 +30,9 @@ from edge_anp.compilation import compile_network
 from edge_anp.integer import quantize_input
 from edge_anp.learning.bptt import BPTT
 from edge_anp.learning.feedback import FeedbackANP
-from edge_anp.learning.fit import evaluate, train
+from edge_anp.learning.fit import evaluate
 from edge_anp.learning.rule import Rule
+from edge_anp.learning.trainer import train
 from edge_anp.network import Connection, Layer, Network, run
 from edge_anp.neurons import LIF, Readout
 from edge_anp.synapses import Dense

@@ -20,7 +20,7 @@ from edge_anp import continual, device_learning, tasks
 from edge_anp import target as targets
 from edge_anp.compilation import compile_network
 from edge_anp.learning.feedback import FeedbackANP
-from edge_anp.learning.fit import train
+from edge_anp.learning.trainer import train
 from edge_anp.network import Connection, Layer, Network
 from edge_anp.neurons import LIF, Readout
 from edge_anp.synapses import Dense

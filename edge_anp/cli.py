@@ -1,4 +1,4 @@
-"""The command line: edge-anp check | train | compile | verify | learn | bench | demo | doctor.
+"""The command line: edge-anp check | train | compile | verify | learn | report | bench | demo | doctor.
 
 Exit codes: 0 ok; 1 a difference, or something that `check` found; 2 bad input; 3 a missing tool; 130 Ctrl-C. An error is one paragraph;
 `--debug`, anywhere on the line, shows where it came from.
@@ -6,20 +6,31 @@ Exit codes: 0 ok; 1 a difference, or something that `check` found; 2 bad input; 
 
 from __future__ import annotations
 
-import functools
-import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import Progress
 
 from edge_anp import __version__
-from edge_anp.errors import EdgeAnpError
+from edge_anp.cli_options import (
+    RULE_HELP,
+    Data,
+    Decode,
+    Json,
+    ModelSpec,
+    Seed,
+    Shape,
+    TaskName,
+    Weights,
+    err,
+    out,
+    parse_shape,
+    reported,
+    write_json,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -28,62 +39,6 @@ app = typer.Typer(
     help="Train a snnTorch network without backpropagation and run it, bit for bit, somewhere else.",
     epilog="`edge-anp demo` shows the whole road in three minutes. `--debug` anywhere shows a traceback.",
 )
-out, err = Console(), Console(stderr=True)
-
-ModelSpec = Annotated[str, typer.Argument(metavar="MODEL", help="file.py:factory, network.npz or integer.npz")]
-TaskName = Annotated[str, typer.Option(help="a task (digits), data.npz, or file.py:function")]
-Data = Annotated[Path | None, typer.Option(help="raw folder or file of a named task")]
-Json = Annotated[Path | None, typer.Option("--json", help="write what was found out here")]
-Shape = Annotated[str | None, typer.Option(help="shape of one time step, e.g. 1,28,28")]
-Weights = Annotated[Path | None, typer.Option(help="a state_dict for the factory's module: .safetensors or .pt")]
-Decode = Annotated[str | None, typer.Option(help="count, first_spike, membrane_mean or membrane_last")]
-Seed = Annotated[int, typer.Option(help="of everything that is random")]
-
-
-def reported(command: Callable[..., Any]) -> Callable[..., Any]:
-    """A command whose errors end in one paragraph and an exit code."""
-
-    @functools.wraps(command)
-    def run(*args: Any, **options: Any) -> Any:
-        try:
-            return command(*args, **options)
-        except KeyboardInterrupt:
-            err.print("[yellow]interrupted; files that were complete are kept[/]")
-            raise typer.Exit(130) from None
-        except (EdgeAnpError, ValueError) as error:
-            if os.environ.get("EDGE_ANP_DEBUG"):
-                raise
-            err.print(f"[red]{type(error).__name__}[/]: ", end="")
-            err.print(str(error), markup=False, highlight=False)
-            raise typer.Exit(getattr(error, "exit_code", 2)) from None
-
-    return run
-
-
-def write_json(path: Path | None, content: Any) -> None:
-    """Write a result where --json asks for it."""
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content, indent=1) + "\n")
-
-
-def parse_shape(text: str | None) -> tuple[int, ...] | None:
-    """'1,28,28' -> (1, 28, 28)."""
-    if text is None:
-        return None
-    try:
-        return tuple(int(n) for n in text.split(","))
-    except ValueError:
-        raise ValueError(f"--shape is {text!r}; it must be whole numbers joined by commas, e.g. 1,28,28") from None
-
-
-def parse_options(texts: list[str] | None) -> dict[str, str]:
-    """['prefix=digits'] -> {'prefix': 'digits'}."""
-    pairs = [text.partition("=") for text in texts or ()]
-    for (name, equals, _), text in zip(pairs, texts or (), strict=True):
-        if not name or not equals:
-            raise ValueError(f"--option is {text!r}; it must be NAME=VALUE, e.g. prefix=digits")
-    return {name: value for name, _, value in pairs}
 
 
 @app.command(epilog="Example: edge-anp check examples/my_net.py:build")
@@ -97,23 +52,11 @@ def check(
     json_file: Json = None,
 ) -> None:
     """Say in seconds, without data, what is read or refused, per layer and per target."""
-    from edge_anp import report, sources
-    from edge_anp import target as targets
-    from edge_anp.errors import Unsupported
+    from edge_anp import checking
 
-    try:
-        opened = sources.open_model(model, weights, parse_shape(shape), decode=decode)
-    except Unsupported as refusal:
-        write_json(json_file, {"read": False, "reasons": list(refusal.reasons), "targets": {}})
-        err.print(str(refusal), markup=False, highlight=False)
-        raise typer.Exit(1) from None
-    reasons = {name: targets.missing(targets.find(name), opened.network) for name in target or targets.available()}
-    out.print(report.layer_table(opened.network))
-    for note in opened.reading.notes if opened.reading else ():
-        out.print(f"note: {note}", markup=False)
-    out.print(report.target_table(reasons))
-    write_json(json_file, {"read": True, "reasons": [], "targets": {name: list(r) for name, r in reasons.items()}})
-    if any(reasons.values()):
+    fine, found = checking.check_model(model, target, weights, parse_shape(shape), decode, out, err)
+    write_json(json_file, found)
+    if not fine:
         raise typer.Exit(1)
 
 
@@ -123,25 +66,49 @@ def check(
 @reported
 def train(
     model: ModelSpec,
-    task: TaskName,
-    out_folder: Annotated[Path, typer.Option("--out", help="folder of the run")],
-    rule: Annotated[str, typer.Option(help="feedback-anp, bptt, readout, or file.py:rule")] = "feedback-anp",
-    signal: Annotated[str, typer.Option(help="feedback-anp: label, score or reward")] = "label",
-    look_back: Annotated[str, typer.Option(help="feedback-anp: steps of the trial looked back on, or `trial`")] = "0",
+    task: Annotated[str | None, typer.Option(help="a task (digits, fsdd, ...), data.npz, or file.py:function")] = None,
+    out_folder: Annotated[Path | None, typer.Option("--out", help="folder of the run")] = None,
+    resume: Annotated[Path | None, typer.Option(help="folder of a run that stopped: go on exactly there")] = None,
+    rule: Annotated[str, typer.Option(help=RULE_HELP)] = "feedback-anp",
+    signal: Annotated[str | None, typer.Option(help="feedback-anp: label (default), score or reward")] = None,
+    look_back: Annotated[
+        str | None, typer.Option(help="feedback-anp: steps looked back on (default 0), or `trial`")
+    ] = None,
+    error: Annotated[str | None, typer.Option(help="when the error comes: end of the trial, or streaming")] = None,
+    feedback: Annotated[str | None, typer.Option(help="feedback-anp: learned (default), symmetric or random")] = None,
+    queries: Annotated[int | None, typer.Option(help="feedback-anp by score: pairs of scores a trial")] = None,
+    credit: Annotated[str | None, typer.Option(help="wp, np, anp: instant, trace, to-go, or a decay in 0..1")] = None,
+    sigma: Annotated[float | None, typer.Option(help="the noise of a perturbation or of a probe")] = None,
+    draws: Annotated[int | None, typer.Option(help="wp, np, anp: perturbations an update")] = None,
+    decorrelate: Annotated[bool, typer.Option("--decorrelate", help="decorrelate what dense synapses receive")] = False,
+    decorrelation_rate: Annotated[float, typer.Option(help="how fast")] = 1e-3,
+    reward: Annotated[str | None, typer.Option(help="file.py:function(outputs, action, sample) -> [B] in 0..1")] = None,
+    on: Annotated[str, typer.Option(help="float, or integer: the forward pass is the integer network")] = "float",
     updates: Annotated[int, typer.Option(help="weight updates")] = 600,
     batch: Annotated[int, typer.Option(help="samples per update")] = 128,
-    rate: Annotated[float, typer.Option(help="learning rate of Adam, annealed along a cosine")] = 4e-3,
+    rate: Annotated[float, typer.Option(help="learning rate, annealed along a cosine")] = 4e-3,
+    optimizer: Annotated[str, typer.Option(help="a name in torch.optim, perhaps SGD:momentum=0.9")] = "Adam",
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto")] = "cpu",
+    every: Annotated[int, typer.Option("--checkpoint", help="updates between two checkpoints")] = 100,
     weights: Weights = None,
     decode: Decode = None,
     data: Data = None,
     seed: Seed = 0,
 ) -> None:
-    """Train a network with one of the learning rules."""
+    """Train a network with one of the learning rules. Ctrl-C leaves a run that --resume goes on with."""
     from edge_anp import training
 
-    training.train_run(
-        model, task, out_folder, rule, signal, look_back, updates, batch, rate, weights, decode, data, seed, out
-    )
+    if resume is not None:
+        training.resume_run(model, resume, out)
+        return
+    if task is None or out_folder is None:
+        raise ValueError("a new run needs --task and --out; an old one goes on with --resume FOLDER")
+    choices = training.Choices(
+        model, task, rule, signal, look_back, updates, batch, rate, str(weights) if weights else None, decode,
+        str(data) if data else None, seed, optimizer, device, on, reward, error, credit, sigma, draws, queries, feedback,
+        decorrelate, decorrelation_rate,
+    )  # fmt: skip
+    training.train_run(choices, out_folder, every, out)
 
 
 @app.command(
@@ -187,10 +154,12 @@ def compile_(
     )
     with out.status("quantizing and compiling"):
         done = compilation.compile_network(
-            opened.network, target, out_folder, found.train, samples, parse_options(option), **learning
+            opened.network, target, out_folder, found.train, samples, sources.parse_options(option), **learning
         )
     if done.loss is not None:
         out.print(report.loss_table(done.network, done.loss))
+    for note in done.notes:
+        out.print(note, markup=False, highlight=False)
     out.print(report.file_table(out_folder))
     write_json(json_file, report.loss_json(done.loss) if done.loss else {})
 
@@ -222,23 +191,40 @@ def verify(
     result.check()
 
 
+@app.command("report", epilog="Example: edge-anp report build/loihi")
+@reported
+def report_(folder: Annotated[Path, typer.Argument(help="what `compile` wrote")]) -> None:
+    """Show what a compiled network takes of its machine, and what of the machine's limits it passes."""
+    from edge_anp import artifact, report
+
+    artifact.read(folder)
+    for table in report.artifact_tables(folder):
+        out.print(table)
+
+
 @app.command(epilog="Example: edge-anp bench digits --seeds 3 --out docs/results")
 @reported
 def bench(
     name: Annotated[
-        str, typer.Argument(help="digits: the learning rules; conformance: simulate and onnx; speed: simulate")
+        str, typer.Argument(help="digits, accuracy, paper, learning: rules; conformance, speed; loihi: Lava")
     ],
-    seeds: Annotated[int, typer.Option(help="digits: how many")] = 3,
+    seeds: Annotated[int | None, typer.Option(help="how many; default: accuracy 10, paper 5, others 3")] = None,
     jobs: Annotated[int, typer.Option(help="processes at once")] = 2,
     neuron_steps: Annotated[int, typer.Option(help="conformance: how many")] = 10_000_000,
+    rule: Annotated[
+        str | None, typer.Option(help="accuracy, paper: file.py:rule of your own, in place of ours")
+    ] = None,
+    only: Annotated[
+        str | None, typer.Option(help="accuracy, paper: cells whose name holds this, e.g. digits/recurrent")
+    ] = None,
     out_folder: Annotated[Path, typer.Option("--out", help="where the tables go")] = Path("docs/results"),
 ) -> None:
-    """Measure, print the table, and write it to docs/results."""
+    """Measure, print the table, and write it to docs/results. What is cut off goes on where it stopped."""
     from edge_anp import benchmarks
 
     if name not in benchmarks.BENCHMARKS:
         raise ValueError(f"the benchmark is {name!r}; it must be one of {', '.join(benchmarks.BENCHMARKS)}")
-    benchmarks.BENCHMARKS[name](benchmarks.Options(out_folder, seeds, jobs, neuron_steps))
+    benchmarks.BENCHMARKS[name](benchmarks.Options(out_folder, seeds, jobs, neuron_steps, rule, only))
 
 
 @app.command(epilog="Example: edge-anp demo --out runs/demo")

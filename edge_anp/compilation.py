@@ -26,11 +26,12 @@ GOLDEN = 4  # samples whose whole trace travels with the artifact
 
 @dataclass(frozen=True)
 class Compiled:
-    """What compile_network made; `loss` is None when the network came in integers."""
+    """What compile_network made; `loss` is None when the network came in integers. notes: what the target made of each layer."""
 
     artifact: Artifact
     network: IntegerNetwork
     loss: QuantizationLoss | None
+    notes: tuple[str, ...] = ()
 
 
 def compile_network(
@@ -52,16 +53,17 @@ def compile_network(
     machine = targets.find(target)
     raster, labels = calibration.batch(np.arange(min(samples, len(calibration))))
     if isinstance(network, IntegerNetwork):
-        floats, net, loss = None, network, None
+        floats, net, loss, notes = None, network, None, ()
     else:
-        floats, _ = machine.legalize(network)
+        floats, notes = machine.legalize(network)
         answers = labels.numpy() if not torch.is_floating_point(labels) and labels.ndim == 1 else None
         net, loss = quantize(floats, raster, machine.arithmetics[0], answers, learning_layers(floats, learn))
     rows = quantize_input(raster[:, :GOLDEN].numpy(), net.input)
     golden = [rows[:, b] for b in range(rows.shape[1])]
     plan = None if learn is None else make_plan(net, learn, quantize_input(raster.numpy(), net.input), **learning)
     arrays = None if floats is None else copy_to_numpy(floats)
-    return Compiled(targets.compile_to(machine, net, Path(folder), arrays, golden, options, plan), net, loss)
+    made = targets.compile_to(machine, net, Path(folder), arrays, golden, options, plan)
+    return Compiled(made, net, loss, notes)
 
 
 def learning_layers(network: Network, learn: str | None) -> frozenset[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -18,6 +19,7 @@ from edge_anp.integer import (
     IntegerNetwork,
     IntegerNeuron,
     Leak,
+    grain,
     path_bounds,
 )
 from edge_anp.synapses import Conv1d, Conv2d, Dense, Diagonal, Map, MaxPool2d, SumPool2d, Window
@@ -31,7 +33,7 @@ ROOM = 8  # connections that share the accumulator; no layer gets more
 def random_network(seed: int, arithmetic: Arithmetic = MCU16) -> IntegerNetwork:
     """A network of 1 to 3 layers of 1 to 200 neurons, its thresholds set so that most layers spike in 1 to 60 % of steps."""
     rng = np.random.default_rng(seed)
-    contract = InputContract(_draw_input(rng))
+    contract = InputContract(_draw_input(rng), high=9 if arithmetic.seen_input else 127)
     layers: list[IntegerLayer] = []
     shapes: list[Shape] = []
     probe = None
@@ -79,7 +81,7 @@ def random_raster(net: IntegerNetwork, seed: int, steps: int) -> Int8[np.ndarray
     there = rng.random((steps, net.input.size)) < rng.uniform(0.1, 0.6)
     if seed % 2 == 0:
         return there.astype(np.int8)
-    limit = net.arithmetic.input.high
+    limit = net.input.high
     graded = np.clip(rng.normal(0, limit / 2, there.shape), -limit, limit).astype(np.int8)
     return graded * there
 
@@ -103,7 +105,7 @@ def _weight(rng: np.random.Generator, a: Arithmetic, shape: Shape) -> np.ndarray
     w = np.array(w)
     if w.size > 1 and rng.random() < 0.5:
         w.flat[0], w.flat[-1] = low, high
-    return w.astype(np.int8)
+    return np.asarray(w // grain(a, w) * grain(a, w)).astype(np.int8 if high < 128 else np.int16)
 
 
 def _dense(rng: np.random.Generator, a: Arithmetic, size: int, out: int) -> Dense:
@@ -163,9 +165,15 @@ def _connect(
     rng: np.random.Generator, a: Arithmetic, source: int, path: tuple[Map, ...], delay: int
 ) -> IntegerConnection:
     """A connection whose shift leaves its sum within its share of the accumulator."""
-    _, size = path_bounds(path, a.input.high if source == INPUT else 1)
+    _, size = path_bounds(path, (9 if a.seen_input else a.input.high) if source == INPUT else 1)
     shift = int(rng.integers(-8, 1) if source == INPUT else rng.integers(-2, 7))
-    while shift > 0 and size * 2**shift > a.accumulator.high // ROOM:
+    least = 0 if a.shifts is None else a.shifts[0]
+    if a.shifts is not None:
+        shift = int(np.clip(shift + least, *a.shifts))
+        while size * 2**least > a.accumulator.high // ROOM:  # too narrow for these weights at any shift
+            path = tuple(replace(op, weight=op.weight // 4 * 2) if op.weighted else op for op in path)  # type: ignore[type-var]
+            _, size = path_bounds(path, 9 if source == INPUT else 1)
+    while shift > least and size * 2**shift > a.accumulator.high // ROOM:
         shift -= 1
     return IntegerConnection(source, path, shift, delay)
 
@@ -191,12 +199,15 @@ def _with_threshold(rng: np.random.Generator, a: Arithmetic, layer: IntegerLayer
     """The layer with a threshold at a percentile of its membrane without resets, and a reset of any kind."""
     share = rng.uniform(50, 95)
     level = np.percentile(v, share, axis=(0, 1)) if rng.random() < 0.5 else np.percentile(v, share)
-    vth = np.broadcast_to(np.clip(level, 1, a.threshold_max), (layer.size,)).astype(np.int64)
+    reset = str(rng.choice(["subtract", "zero", "none"])) if a.one_threshold else ""
+    level = np.median(level) if reset == "zero" else level
+    vth = np.broadcast_to(np.clip(level, a.threshold_step, a.threshold_max), (layer.size,)).astype(np.int64)
+    vth = vth // a.threshold_step * a.threshold_step
     if rng.random() < 0.05:
         vth = np.full(layer.size, a.threshold_max)
     n = layer.neuron
     neuron = IntegerNeuron(
-        *(n.leak, n.current_leak, vth, str(rng.choice(["subtract", "zero", "none"]))),  # type: ignore[arg-type]
+        *(n.leak, n.current_leak, vth, reset or str(rng.choice(["subtract", "zero", "none"]))),  # type: ignore[arg-type]
         *(bool(rng.random() < 0.5), str(rng.choice(["leak", "update"]))),  # type: ignore[arg-type]
     )
     return IntegerLayer(layer.shape, layer.connections, layer.bias, neuron, layer.unit, layer.name)

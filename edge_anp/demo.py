@@ -23,16 +23,17 @@ from edge_anp.compilation import compile_network
 from edge_anp.integer import quantize_input
 from edge_anp.learning.bptt import BPTT
 from edge_anp.learning.feedback import FeedbackANP
-from edge_anp.learning.fit import evaluate, train
+from edge_anp.learning.fit import evaluate
 from edge_anp.learning.rule import Rule
+from edge_anp.learning.trainer import train
 from edge_anp.quantization_loss import measure
 from edge_anp.snntorch_model import read
 from edge_anp.verify import verify
 
 # rates: the best of `edge-anp bench digits` on validation data (docs/results/digits.md)
 RULES: dict[str, tuple[str, Rule, float]] = {
-    "readout": ("only the readout learns, labels", FeedbackANP(signal="label", readout_only=True), 8e-3),
-    "bptt": ("surrogate backpropagation, labels", BPTT(), 4e-3),
+    "readout": ("only the readout learns, labels", FeedbackANP(signal="label", readout_only=True), 32e-3),
+    "bptt": ("surrogate backpropagation, labels", BPTT(), 8e-3),
     "feedback_label": (
         "feedback ANP, labels, looks back on the trial",
         FeedbackANP(signal="label", look_back=None),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from edge_anp import target
+from edge_anp.errors import EdgeAnpError
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,14 @@ PACKAGES = {
     "safetensors": "everything",
     "emx-onnx-cgen": "tests: C from the ONNX files",
 }
-PROGRAMS = {"git": "development", "cc": "tests that compile C"}
+PROGRAMS = {
+    "git": "development",
+    "cc": "mcu: runner host",
+    "arm-none-eabi-gcc": "mcu: runners qemu:m0 to qemu:m55",
+    "qemu-system-arm": "mcu: runners qemu:m0 to qemu:m55",
+    "riscv64-unknown-elf-gcc": "mcu: runner qemu:rv32",
+    "qemu-system-riscv32": "mcu: runner qemu:rv32",
+}
 
 
 def examine() -> Iterator[Finding]:
@@ -49,7 +57,13 @@ def examine() -> Iterator[Finding]:
             found = ""
         yield Finding(name, found, use, f"pip install {name}")
     for name, use in PROGRAMS.items():
-        yield Finding(name, _first_line(name), use, f"install {name} with your system's package manager")
+        yield Finding(
+            name,
+            _first_line(name),
+            use,
+            f"install {name} with your system's package manager (for mcu: tools/cross_tools)",
+        )
+    yield Finding("lava", _lava(), "--target loihi: verify", "tools/lava_env")
     for name in target.available():
         try:
             found = "works: " + ", ".join(target.find(name).runners)
@@ -58,6 +72,14 @@ def examine() -> Iterator[Finding]:
         else:
             remedy = ""
         yield Finding(f"target {name}", found, f"--target {name}", remedy)
+
+
+def _lava() -> str:
+    """Where Lava's Python is, if the loihi target finds one."""
+    try:
+        return str(target.find("loihi").find_python())  # type: ignore[attr-defined]
+    except (EdgeAnpError, ValueError, AttributeError):
+        return ""
 
 
 def _first_line(program: str) -> str:

@@ -1,4 +1,4 @@
-"""IntegerNetwork: what ships. And Arithmetic: the number formats of a machine, as data, so that the next machine is data too.
+"""IntegerNetwork: what ships, in the number formats of a machine (arithmetic.py).
 
 What the numbers mean is reference.py; that they fit is proven here, when a network is born.
 """
@@ -14,76 +14,15 @@ from typing import Literal
 import numpy as np
 
 from edge_anp import decode, storage, topology
+from edge_anp.arithmetic import LOIHI2 as LOIHI2
+from edge_anp.arithmetic import MCU16 as MCU16
+from edge_anp.arithmetic import Arithmetic, LeakGrid, Register
 from edge_anp.errors import OutOfRange
 from edge_anp.synapses import Conv1d, Conv2d, Convolution, Dense, Diagonal, Map, MaxPool2d, SumPool2d
 from edge_anp.topology import INPUT, InputContract
 
 VERSION = 1
 SYNAPSES = (Dense, Diagonal, Conv1d, Conv2d, SumPool2d, MaxPool2d)
-
-
-@dataclass(frozen=True)
-class Register:
-    """A signed number of `bits` bits, and what happens to a value that does not fit: it saturates, wraps, or is refused at birth."""
-
-    bits: int
-    overflow: Literal["saturate", "wrap", "refuse"]
-
-    @property
-    def low(self) -> int:
-        return -(2 ** (self.bits - 1))
-
-    @property
-    def high(self) -> int:
-        return 2 ** (self.bits - 1) - 1
-
-
-@dataclass(frozen=True)
-class LeakGrid:
-    """The leaks a machine has: keep / 2^S for each S in `bits`; with `power_of_two`, 1 - keep / 2^S is a power of two or 0 or 1.
-
-    rounding: of v keep / 2^S to an integer: to nearest (ties toward +infinity), down (floor), or toward zero.
-    """
-
-    bits: tuple[int, ...]
-    rounding: Literal["nearest", "floor", "zero"]
-    power_of_two: bool = False
-
-
-@dataclass(frozen=True)
-class Arithmetic:
-    """The number formats of a machine.
-
-    accumulator: bounds the sum of weights times inputs, its shift and the bias; no partial sum, in any order, leaves it.
-    """
-
-    name: str
-    weights: Register
-    input: Register
-    accumulator: Register
-    current: Register
-    membrane: Register
-    leak: LeakGrid
-    threshold_max: int
-
-    @property
-    def state_bits(self) -> int:
-        """Bits that a state times a leak can need: above 30, int32 is too narrow for them."""
-        return max(self.current.bits, self.membrane.bits) + max(self.leak.bits)
-
-
-# Everything stays within 2^24, where float32 is exact; int16 states and int8 weights are what microcontrollers multiply fastest
-# (design.md 5; measured in facts/mcu.md 2.3). Inputs are symmetric: -128 is never sent.
-MCU16 = Arithmetic(
-    name="mcu16",
-    weights=Register(8, "saturate"),
-    input=Register(8, "refuse"),
-    accumulator=Register(25, "refuse"),
-    current=Register(16, "saturate"),
-    membrane=Register(16, "saturate"),
-    leak=LeakGrid((8, 12), "nearest"),
-    threshold_max=2**14,
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +64,10 @@ class IntegerConnection:
 
 @dataclass(frozen=True, eq=False)
 class IntegerLayer:
-    """Neurons of one kind; bias [N] adds to the drive. unit [N]: the membrane's unit in the float network's numbers, for people."""
+    """Neurons of one kind; bias [N] adds to the drive, or, with bias_into "membrane", to the membrane past the current.
+
+    unit [N]: the membrane's unit in the float network's numbers, for people.
+    """
 
     shape: tuple[int, ...]
     connections: tuple[IntegerConnection, ...]
@@ -133,6 +75,7 @@ class IntegerLayer:
     neuron: IntegerNeuron
     unit: np.ndarray
     name: str = ""
+    bias_into: Literal["current", "membrane"] = "current"
 
     @property
     def size(self) -> int:
@@ -165,13 +108,32 @@ class Trace:
 
 
 def quantize_input(x: np.ndarray, contract: InputContract) -> np.ndarray:
-    """clip(floor(x / scale + 1/2), -127, 127) as int8: the only place where input is rounded."""
-    return np.clip(np.floor(np.asarray(x, np.float64) / contract.scale + 0.5), -127, 127).astype(np.int8)
+    """clip(floor(x / scale + 1/2), -high, high) as int8: the only place where input is rounded."""
+    whole = np.floor(np.asarray(x, np.float64) / contract.scale + 0.5)
+    return np.clip(whole, -contract.high, contract.high).astype(np.int8)
+
+
+def grain(a: Arithmetic, weight: np.ndarray) -> int:
+    """What the weights of a synapse are multiples of: more than 1 where a machine pays a bit for having both signs."""
+    return a.mixed_step if weight.min(initial=0) < 0 < weight.max(initial=0) else 1
+
+
+def round_bias(a: Arithmetic, bias: np.ndarray) -> np.ndarray:
+    """The nearest biases that the machine has: mantissa 2^exponent with the smallest exponent that suffices."""
+    bias = np.asarray(bias).astype(np.int64)
+    if a.bias is None:
+        return bias
+    most = 2 ** (a.bias[0] - 1) - 1
+    exponent = np.full(bias.shape, a.bias[1])
+    for e in reversed(range(a.bias[1])):
+        exponent[(np.abs(bias) + (1 << e >> 1)) >> e <= most] = e
+    step = 1 << exponent
+    return np.clip((bias + step // 2) // step, -most, most) * step
 
 
 def source_max(net: IntegerNetwork, connection: IntegerConnection) -> int:
-    """The largest value that a connection's source sends: 1 from spikes, 127 from the graded input."""
-    return net.arithmetic.input.high if connection.source == INPUT else 1
+    """The largest value that a connection's source sends: 1 from spikes, 127 or less from the graded input."""
+    return net.input.high if connection.source == INPUT else 1
 
 
 def path_bounds(path: tuple[Map, ...], largest: int) -> tuple[int, int]:
@@ -204,11 +166,15 @@ def _problems(net: IntegerNetwork, i: int, layer: IntegerLayer) -> Iterator[str]
             weight = getattr(op, "weight", None)
             if weight is not None and (weight.min(initial=0) < a.weights.low or weight.max(initial=0) > a.weights.high):
                 yield f"{who}: weights reach {int(np.abs(weight.astype(np.int64)).max())}, the limit is {a.weights.high} ({a.name})"
+            elif weight is not None and np.any(weight % grain(a, weight)):
+                yield f"{who}: weights of both signs must be multiples of {a.mixed_step} ({a.name})"
             if getattr(op, "bias", None) is not None:
                 yield f"{who}: a connection has a bias of its own; in integers a bias belongs to the layer"
         into, size = path_bounds(c.path, source_max(net, c))
         if into > a.input.high:
             yield f"{who}: its synapse receives integers up to {into}, the limit is {a.input.high}; pool less before it"
+        if a.shifts is not None and not a.shifts[0] <= c.shift <= a.shifts[1]:
+            yield f"{who}: a shift is {c.shift}; it must lie in {a.shifts[0]}..{a.shifts[1]} ({a.name})"
         half = 2 ** (-c.shift - 1) if c.shift < 0 else 0
         shifted = size * 2**c.shift if c.shift >= 0 else (size + half) // 2**-c.shift
         if size + half > a.accumulator.high:
@@ -229,6 +195,14 @@ def _problems(net: IntegerNetwork, i: int, layer: IntegerLayer) -> Iterator[str]
     vth = layer.neuron.vth
     if vth is not None and np.abs(vth.astype(np.int64)).max(initial=0) > a.threshold_max:
         yield f"{who}: its threshold is {int(np.abs(vth.astype(np.int64)).max())}, the limit is {a.threshold_max}"
+    if vth is not None and np.any(vth % a.threshold_step):
+        yield f"{who}: its threshold must be a multiple of {a.threshold_step} ({a.name})"
+    if vth is not None and a.one_threshold and (vth.min() < 1 or (layer.neuron.reset == "zero" and np.ptp(vth))):
+        yield f"{who}: thresholds are {vth.min()}..{vth.max()}; in {a.name} they are positive, and one where a reset is to zero"
+    if np.any(layer.bias != round_bias(a, layer.bias)):
+        yield f"{who}: a bias has more than {a.bias and a.bias[0]} bits before its exponent, or is past {a.bias_max} ({a.name})"
+    if layer.bias_into == "membrane" and not a.membrane_bias:
+        yield f"{who}: its bias adds to the membrane; in {a.name} it adds to the current"
 
 
 CLASSES = (

@@ -53,9 +53,11 @@ KINDS: dict[str, str] = {
     **{f"decode {name}": f"the answer is read out by {name}" for name in DECODES},
 }
 
+FLOAT_ONLY = {"tanh": "a rate neuron: it is trained here, and no machine runs it"}
+
 
 def kinds(network: Any) -> frozenset[str]:
-    """Which of KINDS a Network or an IntegerNetwork uses."""
+    """Which of KINDS and FLOAT_ONLY a Network or an IntegerNetwork uses."""
     return frozenset(kind for kind, _ in find_kinds(network))
 
 
@@ -76,6 +78,9 @@ def find_kinds(network: Any) -> Iterator[tuple[str, str]]:
 
 
 def _of_neuron(neuron: Any) -> Iterator[str]:
+    if type(neuron).__name__ == "Tanh":
+        yield "tanh"
+        return
     threshold = getattr(neuron, "vth", getattr(neuron, "threshold", None))
     leaks = [getattr(neuron, "leak", getattr(neuron, "beta", None))]
     leaks.append(getattr(neuron, "current_leak", getattr(neuron, "alpha", None)))

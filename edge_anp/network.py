@@ -5,18 +5,20 @@ It holds the model's own tensors, so training the network trains the model. Time
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from edge_anp import decode, neurons, storage, topology
-from edge_anp.neurons import LIF, CubaLIF, Neuron, Readout, Spike, heaviside
+from edge_anp import decode, moment, neurons, storage, topology
+from edge_anp.moment import Moment
+from edge_anp.neurons import LIF, CubaLIF, Neuron, Readout, Spike, Tanh, heaviside
 from edge_anp.synapses import Array, AvgPool2d, Conv1d, Conv2d, Convolution, Dense, Diagonal, Map, MaxPool2d, Window
 from edge_anp.topology import INPUT, InputContract
 
@@ -102,6 +104,20 @@ class Trace:
     states: tuple[dict[str, Tensor], ...]
 
 
+@runtime_checkable
+class RunsElsewhere(Protocol):
+    """A network whose steps are computed by other means than here, on integers for example."""
+
+    def run(
+        self,
+        raster: Tensor,
+        spike: Spike,
+        reset_spike: Spike,
+        start: Moment | None,
+        added: Sequence[Tensor | None] | None,
+    ) -> Trace: ...
+
+
 def apply(op: Map, x: Float[Tensor, "B I"]) -> Float[Tensor, "B N"]:
     """One map of a path on a batch of flat vectors."""
     if isinstance(op, Dense):
@@ -120,12 +136,15 @@ def apply(op: Map, x: Float[Tensor, "B I"]) -> Float[Tensor, "B N"]:
     return y.reshape(len(x), -1)
 
 
-def current(connection: Connection, source: Float[Tensor, "T B I"]) -> Float[Tensor, "T B N"]:
-    """The current that a connection brings at every step, its delay included."""
+def current(
+    connection: Connection, source: Float[Tensor, "T B I"], past: Float[Tensor, "d B I"] | None = None
+) -> Float[Tensor, "T B N"]:
+    """The current that a connection brings at every step, its delay included; past: what the source sent before, else silence."""
     steps, batch, _ = source.shape
     if connection.delay:
-        quiet = source.new_zeros(min(connection.delay, steps), *source.shape[1:])
-        source = torch.cat([quiet, source[: max(steps - connection.delay, 0)]])
+        if past is None:
+            past = source.new_zeros(connection.delay, *source.shape[1:])
+        source = torch.cat([past[-connection.delay :], source])[:steps]
     return follow(connection.path, source.reshape(steps * batch, -1)).reshape(steps, batch, -1)
 
 
@@ -137,45 +156,66 @@ def follow(path: tuple[Map, ...], x: Float[Tensor, "B I"]) -> Float[Tensor, "B N
 
 
 def run(
-    network: Network, raster: Float[Tensor, "T B I"], spike: Spike = heaviside, reset_spike: Spike = heaviside
+    network: Network,
+    raster: Float[Tensor, "T B I"],
+    spike: Spike = heaviside,
+    reset_spike: Spike = heaviside,
+    start: Moment | None = None,
+    added: Sequence[Tensor | None] | None = None,
 ) -> Trace:
-    """Run a network from silence over a raster.
+    """Run a network over a raster, from silence or from `start`.
 
     Groups of layers that hold a loop step together; everything they read from outside is computed for all steps at once.
+    added: currents of no connection, per layer [T, B, N] or None: what a perturbation is. A network that runs elsewhere has a `run`
+    of its own, which is then called.
     """
-    steps, batch, _ = raster.shape
-    layers = network.layers
+    if isinstance(network, RunsElsewhere):
+        return network.run(raster, spike, reset_spike, start, added)
+    steps, layers = len(raster), network.layers
+    start = begin(network, raster) if start is None else start
     spikes: list[list[Tensor]] = [[] for _ in layers]
     states: list[dict[str, list[Tensor]]] = [{n: [] for n in neurons.state_names(x.neuron)} for x in layers]
     done: dict[int, Tensor] = {INPUT: raster}
     for block in topology.blocks(layers):
-        outside = {i: _outside(layers[i], block, done) for i in block}
-        state = {i: {n: raster.new_zeros(batch, layers[i].size) for n in states[i]} for i in block}
+        outside = {i: _outside(layers[i], block, done, start, added[i] if added else None) for i in block}
+        state = {i: start.states[i] for i in block}
         inside = {i: [c for c in layers[i].connections if c.source in block] for i in block}
-        silence = {i: raster.new_zeros(batch, layers[i].size) for i in block}
+        steppers = {i: neurons.stepper(layers[i].neuron, layers[i].shape, spike, reset_spike, steps) for i in block}
         for t in range(steps):
             for i in block:
                 currents = [outside[i][t]] if outside[i] else []
                 for c in inside[i]:
-                    past = spikes[c.source][t - c.delay] if t >= c.delay else silence[c.source]
+                    past = spikes[c.source][t - c.delay] if t >= c.delay else start.past[c.source][t - c.delay]
                     currents.append(follow(c.path, past))
-                s, state[i] = neurons.step(layers[i].neuron, layers[i].shape, currents, state[i], spike, reset_spike)
+                s, state[i] = steppers[i](currents, state[i])
                 spikes[i].append(s)
                 for name, value in state[i].items():
                     states[i][name].append(value)
         for i in block:
-            done[i] = torch.stack(spikes[i])
+            done[i] = neurons.joined(spikes[i])
     return Trace(
-        tuple(done[i] for i in range(len(layers))), tuple({n: torch.stack(v) for n, v in s.items()} for s in states)
+        tuple(done[i] for i in range(len(layers))), tuple({n: neurons.joined(v) for n, v in s.items()} for s in states)
     )
 
 
-def _outside(layer: Layer, block: range, done: Mapping[int, Tensor]) -> tuple[Tensor, ...]:
+def begin(network: Network, raster: Float[Tensor, "T B I"]) -> Moment:
+    """Silence, of the raster's batch, type and device."""
+    return moment.silence(network.layers, [neurons.state_names(x.neuron) for x in network.layers], raster)
+
+
+def end(start: Moment, raster: Float[Tensor, "T B I"], trace: Trace) -> Moment:
+    """The moment after a run from `start`; a run from there goes on as if there had been no break."""
+    return moment.moment_after(start, raster, trace.spikes, trace.states)
+
+
+def _outside(
+    layer: Layer, block: range, done: Mapping[int, Tensor], start: Moment, added: Tensor | None
+) -> tuple[Tensor, ...]:
     """The current from outside the block, one tensor [B, N] a step (unbound once: indexing would cost O(T^2) in backward)."""
-    total: Tensor | None = None
+    total = added
     for c in layer.connections:
         if c.source not in block:
-            term = current(c, done[c.source])
+            term = current(c, done[c.source], start.past.get(c.source))
             total = term if total is None else total + term
     return () if total is None else total.unbind(0)
 
@@ -187,7 +227,7 @@ def scores(network: Network, trace: Trace) -> Float[Tensor, "B K"]:
 
 
 CLASSES = (
-    *(Network, Layer, Connection, InputContract, LIF, CubaLIF, Readout),
+    *(Network, Layer, Connection, InputContract, LIF, CubaLIF, Readout, Tanh),
     *(Dense, Diagonal, Conv1d, Conv2d, AvgPool2d, MaxPool2d),
 )
 
@@ -210,4 +250,4 @@ def copy_to_numpy(network: Network) -> Network:
     return storage.rebuild(network, lambda t: t.detach().cpu().numpy().copy())
 
 
-__all__ = ["Connection", "Layer", "Network", "Trace", "load", "run", "save", "scores"]
+__all__ = ["Connection", "Layer", "Moment", "Network", "Trace", "begin", "end", "load", "run", "save", "scores"]

@@ -63,16 +63,23 @@ class Readout:
     alpha: Array | None = None
 
 
-Neuron = LIF | Readout
+@dataclass(frozen=True, eq=False)
+class Tanh:
+    """A rate neuron: mem[t] = c[t], and what it sends is tanh(mem[t]). It trains here and has no integers."""
+
+
+Neuron = LIF | Readout | Tanh
 
 
 def heaviside(mem: Tensor, threshold: Tensor) -> Tensor:
     """1 where mem - threshold > 0, else 0; no gradient."""
-    return ((mem - threshold).detach() > 0).to(mem.dtype)
+    return (mem.detach() > threshold).to(mem.dtype)
 
 
 def state_names(neuron: Neuron) -> tuple[str, ...]:
     """The states a neuron keeps between steps, in order."""
+    if isinstance(neuron, Tanh):
+        return ("mem",)
     current_based = isinstance(neuron, CubaLIF) or (isinstance(neuron, Readout) and neuron.alpha is not None)
     return ("syn", "mem") if current_based else ("mem",)
 
@@ -100,41 +107,112 @@ def step(
 
     Return spikes [B, N] and the new state. `spike` may carry a surrogate gradient; `reset_spike` decides whether the reset does.
     """
-    new: State = {}
+    return stepper(neuron, shape, spike, reset_spike)(currents, state)
+
+
+Stepper = Callable[[Sequence[Tensor], State], tuple[Tensor, State]]
+
+
+def stepper(
+    neuron: Neuron, shape: tuple[int, ...], spike: Spike = heaviside, reset_spike: Spike = heaviside, steps: int = 0
+) -> Stepper:
+    """`step` with its parameters made ready once; where no gradient is asked for, `steps` of them may write into one place."""
+    if isinstance(neuron, Tanh):
+        return lambda currents, state: _rate(_add(currents))
+    fast = bool(steps) and spike is reset_spike is heaviside and not torch.is_grad_enabled()
+    if fast and type(neuron) is LIF and neuron.reset == "subtract" and neuron.reset_delay:
+        return _stepper_in_place(neuron, shape, steps)
+    beta = per_neuron(neuron.beta, shape).clamp(0, 1)
+    alpha = None
     if len(state_names(neuron)) == 2:
         assert isinstance(neuron, CubaLIF | Readout)
-        assert neuron.alpha is not None
-        new["syn"] = _plus(_keep(neuron.alpha, shape) * state["syn"], currents)
-        currents = (new["syn"],)
+        alpha = per_neuron(neuron.alpha, shape).clamp(0, 1)
     if isinstance(neuron, Readout):
-        new["mem"] = _plus(_keep(neuron.beta, shape) * state["mem"], currents)
-        return torch.zeros_like(new["mem"]), new
 
+        def read(currents: Sequence[Tensor], state: State) -> tuple[Tensor, State]:
+            new, currents = _pass_current(alpha, currents, state)
+            new["mem"] = _add((beta * state["mem"], *currents))
+            return torch.zeros_like(new["mem"]), new
+
+        return read
     threshold = per_neuron(neuron.threshold, shape)
-    due = reset_spike(state["mem"], threshold)
-    if neuron.reset == "zero" and neuron.zero == "leak":
-        mem = _plus(_keep(neuron.beta, shape) * ((1 - due) * state["mem"]), currents)
-    else:
-        mem = _plus(_keep(neuron.beta, shape) * state["mem"], currents)
-        if neuron.reset == "subtract":
-            mem = mem - due * threshold
-        elif neuron.reset == "zero":
-            mem = mem - due * mem
-    spikes = spike(mem, threshold)
-    if not neuron.reset_delay:
-        extra = spikes - due if spike is reset_spike else reset_spike(mem, threshold) - due
-        if neuron.reset == "subtract":
-            mem = mem - extra * threshold
-        elif neuron.reset == "zero":
-            mem = mem - extra * mem
-    return spikes, {**new, "mem": mem}
+    last: tuple[Tensor, Tensor] | None = (
+        None  # a membrane and its spikes: with reset delay these are the reset that is due next
+    )
+
+    def fire(currents: Sequence[Tensor], state: State) -> tuple[Tensor, State]:
+        nonlocal last
+        new, currents = _pass_current(alpha, currents, state)
+        before = state["mem"]
+        known = last is not None and last[0] is before
+        due = last[1] if last and known else before if neuron.reset == "none" else reset_spike(before, threshold)
+        if neuron.reset == "zero" and neuron.zero == "leak":
+            mem = _add((beta * ((1 - due) * before), *currents))
+        else:
+            mem = _add((beta * before, *currents))
+            if neuron.reset == "subtract":
+                mem = mem - due * threshold
+            elif neuron.reset == "zero":
+                mem = mem - due * mem
+        spikes = spike(mem, threshold)
+        if spike is reset_spike:
+            last = (mem, spikes)
+        if not neuron.reset_delay and neuron.reset != "none":
+            extra = spikes - due if spike is reset_spike else reset_spike(mem, threshold) - due
+            mem = mem - extra * (threshold if neuron.reset == "subtract" else mem)
+        return spikes, {**new, "mem": mem}
+
+    return fire
 
 
-def _keep(leak: Array, shape: tuple[int, ...]) -> Tensor:
-    return per_neuron(leak, shape).clamp(0, 1)
+def _stepper_in_place(neuron: LIF, shape: tuple[int, ...], steps: int) -> Stepper:
+    """The same numbers from the same operations, for LIF with delayed subtraction: membranes and spikes of all steps lie in two tensors."""
+    beta, threshold = per_neuron(neuron.beta, shape).clamp(0, 1), per_neuron(neuron.threshold, shape)
+    place: list[Tensor] = []
+    due, t = torch.empty(0), 0
+
+    def fire(currents: Sequence[Tensor], state: State) -> tuple[Tensor, State]:
+        nonlocal due, t
+        before = state["mem"]
+        if not place:
+            place.extend(before.new_empty(steps, *before.shape) for _ in range(2))
+            due = heaviside(before, threshold)
+        mem, spikes = place[0][t], place[1][t]
+        torch.mul(beta, before, out=mem)
+        for c in currents:
+            mem += c
+        mem.addcmul_(due, threshold, value=-1)  # due is 0 or 1, so the product is exact
+        torch.gt(mem, threshold, out=spikes)
+        due, t = spikes, t + 1
+        return spikes, {"mem": mem}
+
+    return fire
 
 
-def _plus(x: Tensor, terms: Sequence[Tensor]) -> Tensor:
-    for term in terms:
-        x = x + term
-    return x
+def joined(each: Sequence[Tensor]) -> Tensor:
+    """The tensors of all steps as one [T, B, N]: the place that they lie in one after the other, else a copy."""
+    first = each[0]
+    whole = first._base
+    if whole is None or len(whole) != len(each) or whole.shape[1:] != first.shape or each[-1]._base is not whole:
+        return torch.stack(list(each))
+    return whole
+
+
+def _pass_current(alpha: Tensor | None, currents: Sequence[Tensor], state: State) -> tuple[State, Sequence[Tensor]]:
+    """The current through its own leak, if it has one; then what reaches the membrane."""
+    if alpha is None:
+        return {}, currents
+    syn = _add((alpha * state["syn"], *currents))
+    return {"syn": syn}, (syn,)
+
+
+def _rate(c: Tensor) -> tuple[Tensor, State]:
+    return torch.tanh(c), {"mem": c}
+
+
+def _add(terms: Sequence[Tensor]) -> Tensor:
+    """One after the other, from the left."""
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return total

@@ -146,7 +146,7 @@ def _lost_leaks(network: Network, net: IntegerNetwork) -> list[str]:
     """Leaks so slow that the grid rounds them to none at all."""
     notes = []
     for layer, old in zip(net.layers, network.layers, strict=True):
-        beta = np.broadcast_to(per_neuron(old.neuron.beta, old.shape).detach().numpy(), (layer.size,))
+        beta = np.broadcast_to(per_neuron(old.neuron.beta, old.shape).detach().numpy(), (layer.size,))  # type: ignore[union-attr]
         lost = (layer.neuron.leak.keep == 2**layer.neuron.leak.bits) & (beta < 1)
         if lost.any():
             notes.append(f"{layer.name}: {int(lost.sum())} leaks of {beta[lost].max():.6f} act as 1: no leak at all")

@@ -6,7 +6,7 @@ Written to be read: one sample, one step, one layer at a time, in int64. `simula
     leak(v)       = v keep / 2^S, rounded as the machine's Arithmetic says
     drive         = sum_c shift(w_c x_c, F_c) + bias
     r             = v > vth
-    c             = drive, or, current-based, u = fit(leak_alpha(u) + drive), c = u
+    c             = drive, or, current-based, u = fit(leak_alpha(u) + drive), c = u    (a bias into the membrane: c = u + bias)
     subtract        v1 = fit(leak(v) + c - r vth)
     none, readout   v1 = fit(leak(v) + c)
     zero, "leak"    v1 = fit(leak(v if not r else 0) + c)
@@ -29,7 +29,7 @@ from edge_anp.topology import INPUT
 
 def run(net: IntegerNetwork, raster: Int[np.ndarray, "T I"]) -> Trace:
     """Run a network from silence over one sample of integers."""
-    limit = net.arithmetic.input.high
+    limit = net.input.high
     if np.abs(raster.astype(np.int64)).max(initial=0) > limit:
         raise ValueError(
             f"the raster reaches {np.abs(raster.astype(np.int64)).max()}; it must lie in -{limit}..{limit}"
@@ -53,11 +53,14 @@ def step(
     """Advance one layer by one step: its connections' inputs and its state -> its spikes and its new state."""
     a, neuron, v = net.arithmetic, layer.neuron, state["v"]
     new = {}
-    c = layer.bias.astype(np.int64)
+    past_current = neuron.current_leak is not None and layer.bias_into == "membrane"
+    c = np.zeros(layer.size, np.int64) if past_current else layer.bias.astype(np.int64)
     for connection, x in zip(layer.connections, inputs, strict=True):
         c = c + drive(connection, x)
     if neuron.current_leak is not None:
         new["u"] = c = fit(a.current, leak(a.leak, neuron.current_leak, state["u"]) + c)
+    if past_current:
+        c = c + layer.bias
     if neuron.vth is None:
         return np.zeros(layer.size, np.int64), {**new, "v": fit(a.membrane, leak(a.leak, neuron.leak, v) + c)}
 

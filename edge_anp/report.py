@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from edge_anp.doctor import Finding
+from edge_anp.errors import BadFile
 from edge_anp.integer import IntegerNetwork
 from edge_anp.network import Network
 from edge_anp.neurons import LIF, CubaLIF
@@ -43,11 +45,12 @@ def _describe(neuron: Any) -> str:
     return f"{kind}, reset {reset}" + ("" if neuron.reset_delay or reset == "none" else " at once")
 
 
-def target_table(reasons: Mapping[str, Sequence[str]]) -> Table:
-    """Which targets can run it, and why not."""
-    table = Table("target", "can run it", "why not", title="targets")
+def target_table(reasons: Mapping[str, Sequence[str]], sizes: Mapping[str, Mapping[str, int]] | None = None) -> Table:
+    """Which targets can run it, and why not; what it will need there, in bytes, where a target can say."""
+    table = Table("target", "can run it", "why not", "needs at most", title="targets")
     for name, why in reasons.items():
-        table.add_row(name, "no" if why else "yes", "\n".join(why))
+        needs = ", ".join(f"{n:,} bytes of {kind}" for kind, n in (sizes or {}).get(name, {}).items())
+        table.add_row(name, "no" if why else "yes", "\n".join(why), needs)
     return table
 
 
@@ -106,6 +109,25 @@ def verification_table(result: Verification) -> Table:
         table.add_row(name, *(f"{x:,}" if isinstance(x, int) else x for x in row))
     table.caption = f"ran: {result.ran}"
     return table
+
+
+def artifact_tables(folder: Path) -> list[Table]:
+    """What a target says of an artifact in its report.json: titled tables with notes below."""
+    path = folder / "report.json"
+    should_be = "what a target with a report writes when it compiles"
+    if not path.is_file():
+        raise BadFile(path, "there is no such file", should_be=should_be)
+    try:
+        found = []
+        for content in json.loads(path.read_text())["tables"]:
+            table = Table(*map(str, content["columns"]), title=str(content["title"]))
+            for row in content["rows"]:
+                table.add_row(*(f"{x:,}" if isinstance(x, int) else str(x) for x in row))
+            table.caption = "\n".join(map(str, content["notes"]))
+            found.append(table)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BadFile(path, f"it cannot be read as one ({type(error).__name__})", should_be=should_be) from error
+    return found
 
 
 def doctor_table(findings: Sequence[Finding]) -> Table:

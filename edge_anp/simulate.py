@@ -21,7 +21,7 @@ CHUNK = 2**15  # values of a layer that are brought in at once: more only costs 
 
 def run(net: IntegerNetwork, raster: Int[np.ndarray, "T B I"]) -> Trace:
     """Run a batch of samples from silence; every array of the trace is [T, B, N]."""
-    limit = net.arithmetic.input.high
+    limit = net.input.high
     if max(int(raster.max(initial=0)), -int(raster.min(initial=0))) > limit:
         raise ValueError(f"the raster reaches past {limit}; it must lie in -{limit}..{limit}")
     steps, batch, _ = raster.shape
@@ -41,7 +41,7 @@ def run(net: IntegerNetwork, raster: Int[np.ndarray, "T B I"]) -> Trace:
         some = max(1, CHUNK // max(1, batch * widest))
         for start in range(0, steps, some):
             chunk = range(start, min(start + some, steps))
-            drives = {i: net.layers[i].bias.astype(sums) + np.zeros((len(chunk), batch, 1), sums) for i in block}
+            drives = {i: _biases(net.layers[i])[0].astype(sums) + np.zeros((len(chunk), batch, 1), sums) for i in block}
             for i in block:
                 for c, bring in outside[i]:
                     past = _past(sent[c.source], chunk, c.delay, sums)
@@ -65,6 +65,13 @@ def _past(sent: np.ndarray, chunk: range, delay: int, sums: type) -> np.ndarray:
     first = max(delay - chunk.start, 0)
     past[first:] = sent[chunk.start + first - delay : max(chunk.stop - delay, 0)]
     return past
+
+
+def _biases(layer: IntegerLayer) -> tuple[np.ndarray, np.ndarray | None]:
+    """The bias that adds to the drive, and the one that adds to the membrane past the current, if there is one."""
+    if layer.neuron.current_leak is None or layer.bias_into == "current":
+        return layer.bias, None
+    return np.zeros_like(layer.bias), layer.bias
 
 
 def _prepare(connection: IntegerConnection, sums: type) -> Callable[[np.ndarray], np.ndarray]:
@@ -105,18 +112,22 @@ class _Stepper:
         self.a, self.neuron, self.whole = net.arithmetic, layer.neuron, whole
         self.vth = None if layer.neuron.vth is None else layer.neuron.vth.astype(whole)
         self.leak = self._leak(layer.neuron.leak)
+        self.late_bias = _biases(layer)[1]
         self.current_leak = None if layer.neuron.current_leak is None else self._leak(layer.neuron.current_leak)
 
     def _leak(self, of: Leak) -> Callable[[np.ndarray], np.ndarray]:
         """A new array leak(v)."""
         keep, rounding, half = of.keep.astype(self.whole), self.a.leak.rounding, self.whole(2**of.bits // 2)
+        ratio = keep / 2**of.bits  # of 12 bits: times a state of 24 it is exact in float64
 
         def leak(v: np.ndarray) -> np.ndarray:
-            product = (np.abs(v) if rounding == "zero" else v) * keep
+            if rounding == "zero":
+                return (v * ratio).astype(self.whole)  # the cast cuts toward zero
+            product = v * keep
             if rounding == "nearest":
                 product += half
             product >>= of.bits
-            return np.sign(v) * product if rounding == "zero" else product
+            return product
 
         return leak
 
@@ -128,6 +139,8 @@ class _Stepper:
             u = self.current_leak(state["u"])
             u += drive
             new["u"] = drive = _fit(self.a.current, u)
+        if self.late_bias is not None:
+            drive = drive + self.late_bias
         if vth is None:
             return np.zeros(v.shape, bool), {**new, "v": _fit(self.a.membrane, self.leak(v) + drive)}
         r = v > vth

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -59,15 +60,27 @@ def read(
         raise ValueError(
             f"sample has shape {tuple(sample.shape)}; it must be [T, B, ...] with at least {FEWEST_STEPS} steps"
         )
+    if not bool(torch.isfinite(sample).all()):
+        raise ValueError("sample holds NaN or infinity; it must hold numbers")
     reasons = [r for name, neuron in neurons(module).items() for r in neuron_options.refusals(name, neuron)]
     if not neurons(module):
         raise Unsupported("the module has no snnTorch neuron; put a snn.Leaky (or RLeaky, Synaptic, RSynaptic) into it")
+    compiled = [name or "the module" for name, m in module.named_modules() if _is_compiled(m)]
+    if compiled:
+        raise Unsupported(
+            [f"{name}: compiled code cannot be followed; give the module it was made from" for name in compiled]
+        )
     try:
         recording = snntorch_steps.follow(module, sample, num_steps)
     except Unsupported as error:
         raise Unsupported([*reasons, *error.reasons]) from error
     if recording.style == "raster":
         sample = sample[: recording.steps]
+    reasons += [
+        f"{name} holds NaN or infinity; load or train it anew"
+        for name, tensor in module.state_dict().items()
+        if not bool(torch.isfinite(tensor).all())
+    ]
     reasons += recording.trace.problems
     reasons += snntorch_answer.refusals(recording)
     weights = Weights()
@@ -80,6 +93,10 @@ def read(
     if difference is not None:
         raise Unsupported(str(difference))
     return Reading(network, tuple(_notes(module, recording, weights, silent)), tuple(weights.folds))
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    return isinstance(module, torch.jit.ScriptModule) or hasattr(module, "_orig_mod")
 
 
 def input_shape_of(module: nn.Module) -> tuple[int, ...] | None:

@@ -1,4 +1,4 @@
-"""What the command line means by MODEL: a factory in a Python file, `network.npz`, or `integer.npz`."""
+"""What the command line means by MODEL: a factory in a Python file, `network.npz`, `integer.npz`, or a lava-dl `.net`."""
 
 from __future__ import annotations
 
@@ -49,9 +49,15 @@ def open_model(
             raise ValueError(f"--weights goes with file.py:factory; {path.name} has its weights inside")
         if path.name.endswith("integer.npz"):
             return Model(integer.load(path))
+        if path.suffix == ".net":
+            from edge_anp import netx
+
+            return Model(netx.read(path))
         if path.suffix == ".npz":
             return Model(network.load(path))
-        raise BadFile(path, "it is no model", should_be="file.py:factory, a network.npz or an integer.npz")
+        raise BadFile(
+            path, "it is no model", should_be="file.py:factory, a network.npz, an integer.npz or a lava-dl .net"
+        )
     module = load_attribute(path, factory)()
     if not isinstance(module, nn.Module):
         raise ValueError(f"{spec}() returned a {type(module).__name__}; it must return a torch.nn.Module")
@@ -125,3 +131,12 @@ def load_weights(module: nn.Module, path: Path) -> None:
             f"{head} {', '.join(names)}" for head, names in (("it lacks", missing), ("unknown", unexpected)) if names
         )
         raise BadFile(path, what, should_be="weights of this very model")
+
+
+def parse_options(texts: list[str] | None) -> dict[str, str]:
+    """['prefix=digits'] -> {'prefix': 'digits'}."""
+    pairs = [text.partition("=") for text in texts or ()]
+    for (name, equals, _), text in zip(pairs, texts or (), strict=True):
+        if not name or not equals:
+            raise ValueError(f"--option is {text!r}; it must be NAME=VALUE, e.g. prefix=digits")
+    return {name: value for name, _, value in pairs}

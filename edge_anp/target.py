@@ -58,8 +58,8 @@ class Target(Protocol):
         One that ends in a colon stands for all that begin so: `serial:` for serial:/dev/ttyACM0.
     supports: for each of KINDS, "" or the reason why not.
 
-    It may also have `by_default`: the runners that `verify` takes where none is named (without it: all), and `options`: what `lower`
-    takes by keyword, each a text.
+    It may also have `by_default`: the runners that `verify` takes where none is named (without it: all); `options`: what `lower` takes
+    by keyword, each a text; and `sizes(network)`: the bytes that a network will need, by kind of memory, before any training.
     """
 
     @property
@@ -130,15 +130,19 @@ def _holds(place: str, module: str) -> bool:
 
 
 def listed(runner: str, runners: Sequence[str]) -> bool:
-    """Whether `runner` is one of `runners`, or begins as one that ends in a colon."""
-    return any(
-        runner == name or (name.endswith(":") and runner.startswith(name) and runner != name) for name in runners
-    )
+    """Whether `runner` is one of `runners`, or begins as one that ends in a colon and goes on."""
+    return any(runner.startswith(name) and runner != name if name.endswith(":") else runner == name for name in runners)
 
 
 def by_default(target: Target) -> tuple[str, ...]:
     """The runners that are taken where none is named."""
     return getattr(target, "by_default", target.runners)
+
+
+def sizes(target: Target, network: Any) -> dict[str, int]:
+    """The bytes that a network will need, by kind of memory, where the target can say."""
+    tell = getattr(target, "sizes", None)
+    return {} if tell is None else tell(network)
 
 
 def missing(target: Target, network: Any) -> list[str]:
@@ -157,6 +161,18 @@ def missing(target: Target, network: Any) -> list[str]:
         if reason:
             reasons.append(f"{', '.join(where)}: {kind}: {reason}")
     return reasons
+
+
+def review(target: Target, network: Any) -> tuple[list[str], tuple[str, ...]]:
+    """(every reason why `target` cannot run a network, what it would make of it): before training, without data."""
+    reasons = missing(target, network)
+    if isinstance(network, IntegerNetwork):
+        return reasons, ()
+    try:
+        _, notes = target.legalize(network)
+    except Unsupported as refusal:
+        return list(dict.fromkeys([*reasons, *refusal.reasons])), ()
+    return reasons, notes
 
 
 def compile_to(
@@ -196,7 +212,7 @@ def compile_to(
 
             floats.save(network, Path(place) / "network.npz")
         folder.mkdir(exist_ok=True)
-        for name in (artifact.NAME, "network.npz", "learning.npz"):
+        for name in (artifact.NAME, "network.npz", "network.net", "learning.npz"):
             (folder / name).unlink(missing_ok=True)
         for path in sorted(p for p in Path(place).rglob("*") if p.is_file()):
             there = folder / path.relative_to(place)
@@ -207,4 +223,4 @@ def compile_to(
     return made
 
 
-__all__ = ["KINDS", "Artifact", "Session", "Target", "available", "compile_to", "find", "kinds", "missing"]
+__all__ = ["KINDS", "Artifact", "Session", "Target", "available", "compile_to", "find", "kinds", "missing", "review"]

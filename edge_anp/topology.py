@@ -20,18 +20,21 @@ class InputContract:
 
     shape: of one time step, e.g. (64,) or (1, 28, 28); a raster is [T, B, prod(shape)], channels first.
     dt: seconds a step, if known.
-    scale: input units of one integer; an integer network takes clip(floor(x / scale + 1/2), -127, 127).
+    scale: input units of one integer; an integer network takes clip(floor(x / scale + 1/2), -high, high).
     """
 
     shape: tuple[int, ...]
     dt: float | None = None
     scale: float = 1.0
+    high: int = 127
 
     def __post_init__(self) -> None:
         if not self.shape or any(n < 1 for n in self.shape):
             raise ValueError(f"input shape is {self.shape}; it must be one or more sizes of at least 1")
         if not self.scale > 0:
             raise ValueError(f"input scale is {self.scale}; it must be positive")
+        if not 1 <= self.high <= 127:
+            raise ValueError(f"the largest input is {self.high}; it must lie in 1..127")
 
     @property
     def size(self) -> int:

@@ -59,11 +59,12 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Verification:
-    """What verify found. ran: what executed the runners, with its version."""
+    """What verify found. ran: what executed the runners, with its version; statement: what may be said of it in public."""
 
     target: str
     runners: Mapping[str, Comparison]
     ran: str
+    statement: str = ""
 
     def check(self) -> None:
         """Raise Divergence, naming the first difference, unless every exact runner equals the reference."""
@@ -82,7 +83,9 @@ class Verification:
             if c.first is not None:
                 row["first"] = {key: row["first"][key] for key in ("sample", "step", "layer", "neuron", "state")}
             runners[name] = row
-        return {"target": self.target, "runners": runners, "ran": self.ran}
+        found = {"target": self.target, "runners": runners, "ran": self.ran}
+        exact = all(c.first is None for c in self.runners.values() if c.exact)
+        return found | ({"statement": self.statement} if self.statement and exact else {})
 
 
 def verify(
@@ -121,7 +124,8 @@ def verify(
                 runners[name] = compare(c, net, sample, truth[c.exact], got)
             if progress is not None:
                 progress(sample + 1, len(rasters))
-    return Verification(found.target, runners, ", ".join(dict.fromkeys(s.ran for s in sessions.values())))
+    ran = ", ".join(dict.fromkeys(s.ran for s in sessions.values()))
+    return Verification(found.target, runners, ran, next((getattr(s, "statement", "") for s in sessions.values()), ""))
 
 
 def read_network(found: Artifact) -> IntegerNetwork:

@@ -1,4 +1,4 @@
-"""What holds for every test: one thread for torch, laws drawn the same way every time, and no silent skips.
+"""What holds for every test: one thread for torch and BLAS, laws drawn the same way every time, and no silent skips.
 
 With EDGE_ANP_STRICT_SKIPS=1 (CI) a skipped test fails unless `allowed_skips.txt` lists it with its reason.
 """
@@ -28,8 +28,9 @@ settings.load_profile("fast")
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
-    """Two workers share two cores, and sums come out in the same order everywhere."""
+    """Two workers share two cores, and sums come out in the same order everywhere, in the programs that tests start too."""
     torch.set_num_threads(1)
+    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 
 
 def allowed_skips(text: str) -> list[re.Pattern[str]]:

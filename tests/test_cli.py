@@ -153,7 +153,12 @@ def test_trained_elsewhere_with_data_of_ones_own(tmp_path):
 def test_check_says_what_is_read_per_layer_and_target(tmp_path):
     code, text = edge_anp("check", EXAMPLE, "--json", tmp_path / "c.json")
     assert code == 0, text
-    assert json.loads((tmp_path / "c.json").read_text()) == {"read": True, "reasons": [], "targets": {"onnx": []}}
+    found = json.loads((tmp_path / "c.json").read_text())
+    assert (found["read"], found["reasons"], found["targets"]["onnx"]) == (True, [], [])
+    assert "loihi: layer 0 (lif1): a process of ours" in " ".join(text.split())
+    assert "reset_mechanism='zero'" in found["notes"]["loihi"][0]
+    assert found["targets"]["mcu"] == []
+    assert found["sizes"]["mcu"]["flash"] > 128 * (8 + 128 + 10)
 
 
 def test_check_names_every_reason_at_once(tmp_path):

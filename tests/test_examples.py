@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-ARGUMENTS = {"deploy.py": ["{tmp}/deploy", "40"]}
+ARGUMENTS = {"deploy.py": ["{tmp}/deploy", "40"], "weather_forecast.py": ["absent.csv", "20"]}
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda p: p.name)
@@ -20,6 +20,10 @@ def test_example_runs(path, tmp_path):
     )
     assert result.returncode == 0, result.stderr
     assert len(path.read_text().splitlines()) < 80
+
+
+def test_a_rule_from_outside_is_short():
+    assert len((EXAMPLES / "my_rule.py").read_text().splitlines()) < 60
 
 
 def test_deploying_takes_under_fifteen_lines():

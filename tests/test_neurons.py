@@ -1,5 +1,8 @@
 """One neuron, step by step: snnTorch's reset table by heart, the installed snnTorch, and an equation written a second time."""
 
+# torch types a part of a module as Tensor | Module, and snnTorch a parameter as float: neither says what is there.
+# pyright: reportArgumentType=false
+
 import pytest
 import snntorch as snn
 import torch

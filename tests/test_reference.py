@@ -1,5 +1,8 @@
 """The reference is snnTorch where integers need no rounding, and its arithmetic is that of Python's integers."""
 
+# torch types a part of a module as Tensor | Module, and snnTorch a parameter as float: neither says what is there.
+# pyright: reportArgumentType=false, reportCallIssue=false
+
 from dataclasses import replace
 from fractions import Fraction
 from math import floor, prod

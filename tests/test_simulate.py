@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from edge_anp import conformance, reference, simulate
 from edge_anp.conformance_networks import random_network
-from edge_anp.integer import Arithmetic, LeakGrid, Register
+from edge_anp.integer import LOIHI2, Arithmetic, LeakGrid, Register
 
 
 def machine(name, current, membrane, leak):
@@ -21,7 +21,7 @@ POWERS = LeakGrid((4,), "floor", power_of_two=True)
 MACHINES = [
     machine("powers", Register(16, "saturate"), Register(16, "saturate"), POWERS),
     machine("wraps", Register(16, "wrap"), Register(16, "wrap"), POWERS),
-    machine("loihi2", Register(24, "wrap"), Register(24, "saturate"), LeakGrid((12,), "zero")),
+    LOIHI2,
 ]
 
 

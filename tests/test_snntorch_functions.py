@@ -1,5 +1,8 @@
 """What stands between two neurons: modules and functional forms that are read, and everything else refused by name with a remedy."""
 
+# torch types a part of a module as Tensor | Module, and snnTorch a parameter as float: neither says what is there.
+# pyright: reportAttributeAccessIssue=false
+
 import pytest
 import snntorch as snn
 import torch

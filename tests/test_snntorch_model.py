@@ -1,5 +1,8 @@
 """read: a module goes in, a network comes out that holds its parameters, and the module is as it was."""
 
+# torch types a part of a module as Tensor | Module, and snnTorch a parameter as float: neither says what is there.
+# pyright: reportArgumentType=false, reportCallIssue=false
+
 import copy
 
 import pytest
@@ -202,3 +205,35 @@ def test_any_batch_and_precision(dtype, batch):
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(8, 6), snn.Leaky(beta=0.9, init_hidden=True)).to(dtype)
     assert read(module, torch.rand(5, batch, 8, dtype=dtype)).network.layers[0].size == 6
+
+
+@pytest.mark.parametrize(
+    ("part", "value"), [("0.weight", float("nan")), ("2.bias", float("inf")), ("1.threshold", float("inf"))]
+)
+def test_numbers_that_are_none_are_refused_by_name(part, value):
+    module = nn.Sequential(
+        nn.Linear(8, 6), snn.Leaky(beta=0.9, init_hidden=True), nn.Linear(6, 3), snn.Leaky(beta=0.9, init_hidden=True)
+    )
+    module.state_dict()[part].view(-1)[0] = value
+    with pytest.raises(Unsupported) as error:
+        read(module, RASTER)
+    assert error.value.reasons == (f"{part} holds NaN or infinity; load or train it anew",)
+    with pytest.raises(ValueError, match="sample holds NaN or infinity"):
+        read(hidden(), RASTER * value)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_compiled_code_is_refused_before_it_runs():
+    module = nn.Sequential(torch.jit.trace(nn.Linear(8, 6), RASTER[0]), snn.Leaky(beta=0.9, init_hidden=True))
+    with pytest.raises(Unsupported, match="0: compiled code cannot be followed; give the module it was made from"):
+        read(module, RASTER)
+    with pytest.raises(Unsupported, match="the module: compiled code cannot be followed"):
+        read(torch.compile(hidden()), RASTER)
+
+
+@pytest.mark.parametrize("wrap", [copy.deepcopy, nn.DataParallel, nn.Sequential])
+def test_a_module_inside_another_is_read_alike(wrap):
+    with torch.no_grad():
+        module = hidden().eval()
+        module(torch.rand(7, 8))  # states of another batch size
+    assert [x.size for x in read(wrap(module), RASTER).network.layers] == [6, 3]

@@ -1,5 +1,8 @@
 """Which of snnTorch's options are read, which are refused and how it is said; every reason at once."""
 
+# torch types a part of a module as Tensor | Module, and snnTorch a parameter as float: neither says what is there.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
+
 import pytest
 import snntorch as snn
 import torch

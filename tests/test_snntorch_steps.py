@@ -1,5 +1,8 @@
 """However a module is stepped (its own loop, a step a call, a static input, states as arguments), the same network is read."""
 
+# torch types a part of a module as Tensor | Module, and snnTorch a parameter as float: neither says what is there.
+# pyright: reportArgumentType=false
+
 import pytest
 import snntorch as snn
 import torch

@@ -1,5 +1,8 @@
 """What feeds what: skip connections by addition and concatenation, loops over layers, delays; and wirings that change from step to step."""
 
+# torch types a part of a module as Tensor | Module, and snnTorch a parameter as float: neither says what is there.
+# pyright: reportCallIssue=false, reportOptionalMemberAccess=false
+
 import pytest
 import snntorch as snn
 import torch

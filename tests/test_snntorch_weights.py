@@ -1,5 +1,8 @@
 """Which tensors a network holds: the module's own where it can, folded leaves that `store` writes back where it must."""
 
+# torch types a part of a module as Tensor | Module, and snnTorch a parameter as float: neither says what is there.
+# pyright: reportArgumentType=false, reportIndexIssue=false
+
 import copy
 
 import pytest

@@ -1,7 +1,9 @@
 """Surrogate backpropagation through time: the yardstick. True through the whole trial, for any network.
 
-Forward, spikes are 0 or 1; backward, ds/du is psi(u) = max(0, 1 - |u/theta - 1|) / theta (credit.py). The loss is the cross-entropy of the
-softmax of `logits` (output_error.py). Every tensor that requires a gradient learns, leaks and thresholds too.
+Forward, spikes are 0 or 1; backward, ds/du is psi(u) = max(0, 1 - |u/theta - 1|) / theta (slopes.py). The loss is the cross-entropy of the
+softmax of `logits` (output_error.py), or the mean square where a task asks for numbers at every step. Every tensor that requires a
+gradient learns, leaks and thresholds too. With one_step no gradient crosses a step: what the source paper's code calls its baseline
+(Fernandez et al. 2024, whose states are detached).
 """
 
 from __future__ import annotations
@@ -14,11 +16,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from edge_anp.learning.credit import psi
 from edge_anp.learning.output_error import logits
-from edge_anp.learning.rule import Ask, Signal, State, Update
-from edge_anp.network import Network, run
-from edge_anp.neurons import heaviside
+from edge_anp.learning.rule import Ask, Signal, State, Update, step_losses
+from edge_anp.learning.slopes import psi
+from edge_anp.network import Network, Trace, begin, end, run
+from edge_anp.neurons import Spike, heaviside
 
 
 class SurrogateSpike(torch.autograd.Function):
@@ -43,9 +45,10 @@ def surrogate_spike(mem: Tensor, threshold: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class BPTT:
-    """detach_reset: resets get no credit (snnTorch's own habit)."""
+    """detach_reset: resets get no credit (snnTorch's own habit). one_step: every step's gradient stays in that step."""
 
     detach_reset: bool = False
+    one_step: bool = False
     signal: Signal = Signal.LABEL
 
     def __post_init__(self) -> None:
@@ -61,8 +64,30 @@ class BPTT:
         parameters = network.parameters()
         with torch.enable_grad():
             reset = heaviside if self.detach_reset else surrogate_spike
-            trace = run(network, raster, spike=surrogate_spike, reset_spike=reset)
-            loss = F.cross_entropy(logits(network, trace), ask.label())
+            if self.one_step:
+                trace = _step_by_step(network, raster, reset)
+            else:
+                trace = run(network, raster, spike=surrogate_spike, reset_spike=reset)
+            right = ask.label()
+            every = ask.every_step
+            loss = (
+                step_losses(_membrane(trace), right).mean() if every else F.cross_entropy(logits(network, trace), right)
+            )
             gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
         found = {name: g for name, g in zip(parameters, gradients, strict=True) if g is not None}
         return Update(found, state, float(loss.detach()))
+
+
+def _membrane(trace: Trace) -> Tensor:
+    return trace.states[-1]["mem"]
+
+
+def _step_by_step(network: Network, raster: Tensor, reset: Spike) -> Trace:
+    """A run in which every step takes the moment before it as given."""
+    moment, traces = begin(network, raster), []
+    for x in raster.split(1):
+        traces.append(run(network, x, surrogate_spike, reset, moment))
+        moment = end(moment, x, traces[-1]).detach()
+    spikes = tuple(torch.cat(each) for each in zip(*(t.spikes for t in traces), strict=True))
+    states = zip(*(t.states for t in traces), strict=True)
+    return Trace(spikes, tuple({n: torch.cat([s[n] for s in each]) for n in each[0]} for each in states))

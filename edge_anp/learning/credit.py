@@ -1,129 +1,216 @@
-"""From an error at the hidden spikes to the credit of every hidden current, lambda = dLoss/dc, one sweep back over a trial.
+"""From an error at the answer to the credit of every current of every layer, dLoss/dI, by one sweep over what a trial left behind.
 
-For a step c -> u -> s -> v (current, membrane that decides, spike, membrane that is kept) and the reset r that is due at its start,
+    g[t] = sum over the connections that read the layer  W^' credit[t + delay]         W^ the feedback of each (wiring.py)
 
-    psi(u)    = max(0, 1 - |u/theta - 1|) / theta                    stands for ds/du, and psi(v) for dr[t+1]/dv
-    rho[t]    = dv-leak lambda[t+1] + psi(v[t]) (du[t+1]/dr lambda[t+1] + m[t+1] rho[t+1])               credit of v[t]
-    lambda[t] = dv/du rho[t] + psi(u[t]) (B' ebar[t] + R^' lambda[t+1] - m[t] rho[t])                      credit of u[t]
-
-where m is what a spike takes from v in its own step: 0 with reset delay, else theta (subtract) or u (zero). With reset delay and subtract
-it is psi[t] (B' ebar[t] + R^' lambda[t+1] - theta lambda[t+1]) + beta lambda[t+1].
-
-Look-back D bounds how far credit passes through spikes. D = 0: not at all, sum_t lambda[t] x[t]' is then sum_t psi[t] B' ebar[t] xbar[t]',
-xbar the trace of x in the neuron's own leak, which runs forward with the trial (the sweep here only adds up the same terms in one matrix
-product). D > 0: through spikes up to D steps ahead, beyond them by the leak alone. D >= T-1: the whole trial; with B = O and R^ = R that is
-the gradient of surrogate backpropagation.
+and from g to the credit by the layer's own derivatives (slopes.py). **Look-back D** bounds how far an error goes back through spikes. Time
+is cut into blocks of D steps: the errors of a block are swept back over it and over the D steps before it; from the oldest step on, credit
+goes back by the neuron's own leak alone, which is what a trace of its input stands for. So D = 0 crosses no step through a spike (in a
+step it passes from layer to layer): sum_t credit[t] x[t]' is then sum_t psi[t] W^' ebar[t] xbar[t]', which runs forward with the trial.
+From D >= T-1 on it is the whole trial; with W^ = W that is the gradient of surrogate backpropagation. All blocks are swept at once.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edge_anp.learning.circuit import Circuit
-from edge_anp.network import current
+from edge_anp.learning.slopes import Slopes
+from edge_anp.learning.wiring import pull
+from edge_anp.network import Connection, Network
 
-
-def psi(mem: Tensor, threshold: Tensor) -> Tensor:
-    """max(0, 1 - |mem/theta - 1|) / theta: a triangle about the threshold, as wide as it on both sides."""
-    return (1 - (mem / threshold - 1).abs()).clamp(min=0) / threshold
+Reader = tuple[int, Connection, Tensor | None]  # the layer that reads, how, and the feedback of that connection
 
 
 @dataclass(frozen=True, eq=False)
-class Slopes:
-    """The derivatives of every step [T, B, N]; `next_` ones are those of the step after, 0 past the end."""
+class Swept:
+    """credit [T, B, N] of every layer; and of the oldest step, lambda and credit [1, B, N], for traces to go on with."""
 
-    spike: Tensor  # psi(u[t])
-    reset: Tensor  # psi(v[t]), for the reset due at t+1
-    keep: Tensor  # du[t+1]/dv[t]
-    kick: Tensor  # du[t+1]/dr[t+1]
-    through: Tensor  # dv[t]/du[t]
-    drop: Tensor  # m[t]
-    next_drop: Tensor  # m[t+1]
-    gate: Tensor  # du[t]/dc[t]
-    next_gate: Tensor
-
-    def back(
-        self, t: int | slice, injected: Tensor, lateral: Tensor | None, lam: Tensor, rho: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """lambda, rho of step t, or of all steps at once, from those of the step after; lateral is R^."""
-        direct = injected if lateral is None else injected + (self.next_gate[t] * lam) @ lateral
-        rho = self.keep[t] * lam + self.reset[t] * (self.kick[t] * lam + self.next_drop[t] * rho)
-        return self.through[t] * rho + self.spike[t] * (direct - self.drop[t] * rho), rho
+    credit: list[Tensor]
+    oldest: list[tuple[Tensor, Tensor]]
 
 
-def slopes(
-    circuit: Circuit,
-    raster: Float[Tensor, "T B I"],
-    u: Float[Tensor, "T B N"],
-    v: Float[Tensor, "T B N"],
-    spikes: Float[Tensor, "T B N"],
-) -> Slopes:
-    """The derivatives of a trial that ran as u, v and spikes say; see neurons.py for the equations that are differentiated."""
-    lif, beta, theta = circuit.lif, circuit.beta, circuit.threshold
-    zero, one = u.new_zeros(()).expand_as(u), u.new_ones(()).expand_as(u)
-    keep, kick, through, drop, gate, due = beta.expand_as(u), zero, one, zero, one, zero
-    if lif.reset != "none":
-        due = _before(spikes if lif.reset_delay else (v > theta).to(u.dtype))
-    if lif.reset == "subtract":
-        kick = (-theta).expand_as(u)
-    elif lif.reset == "zero":
-        keep, kick = beta * (1 - _after(due)), -beta * v
-        if lif.zero == "update":
-            kick, gate = kick - _after(_currents(circuit, raster, spikes)), 1 - due
-    if lif.reset != "none" and not lif.reset_delay:
-        drop = theta.expand_as(u) if lif.reset == "subtract" else u
-        through = one if lif.reset == "subtract" else 1 - (spikes - due)
-    at_u = psi(u, theta)
-    at_v = at_u if lif.reset_delay or lif.reset == "none" else psi(v, theta)
-    return Slopes(at_u, at_v, keep, kick, through, drop, _after(drop), gate, _after(gate))
+def readers(network: Network, feedback: Mapping[str, Tensor]) -> dict[int, list[Reader]]:
+    """By source layer, who reads it, and the feedback by the name of the weight."""
+    found: dict[int, list[Reader]] = {i: [] for i in range(len(network.layers))}
+    for j, layer in enumerate(network.layers):
+        for k, c in enumerate(layer.connections):
+            if c.source >= 0:
+                found[c.source].append((j, c, feedback.get(f"{j}.{k}.weight")))
+    return found
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Time cut into blocks, each seen with `back` steps before it. Position w of all windows at once: [K, B, N]."""
+
+    steps: int
+    block: int
+    back: int
+
+    @property
+    def count(self) -> int:
+        return -(-self.steps // self.block)
+
+    @property
+    def length(self) -> int:
+        return self.block + self.back
+
+    def pad(self, x: Tensor) -> Tensor:
+        """[T, B, N] with zeros before and after, so that every window is whole."""
+        if not self.back and self.count * self.block == self.steps:
+            return x
+        padded = x.new_zeros(self.back + self.count * self.block, *x.shape[1:])
+        padded[self.back : self.back + self.steps] = x
+        return padded
+
+    def at(self, padded: Tensor, w: int) -> Tensor:
+        """Position w of every window."""
+        return padded[w : w + (self.count - 1) * self.block + 1 : self.block]
 
 
 def sweep(
-    found: Slopes, injected: Float[Tensor, "T B N"], lateral: Float[Tensor, "N N"] | None, look_back: int, detach: bool
-) -> Float[Tensor, "T B N"]:
-    """dLoss/dcurrent from `injected` = B' ebar; lateral [to, from] is R^, None without recurrence; detach: resets get no credit."""
-    nothing = injected.new_zeros(()).expand_as(injected)
-    quiet = replace(found, kick=nothing, drop=nothing, next_drop=nothing)
-    found = quiet if detach else found
-    steps = len(injected)
-    if look_back == 0 or look_back >= steps - 1:
-        if look_back == 0:
-            found, lateral = quiet, None
-        lam, _ = _sweep(found, injected, lateral)
-        return found.gate * lam
-    lam, rho = _sweep(quiet, injected, None)
-    for _ in range(look_back):
-        lam, rho = found.back(slice(None), injected, lateral, _after(lam), _after(rho))
-    return found.gate * lam
+    network: Network,
+    read_by: Mapping[int, Sequence[Reader]],
+    slopes: Sequence[Slopes | None],
+    spikes: Sequence[Tensor],
+    error: Float[Tensor, "T B K"],
+    look_back: int,
+    detach: bool = False,
+    new: int | None = None,
+) -> Swept:
+    """The credit of every layer from `error`: of the answer's currents where slopes[-1] is None (a readout), else of its spikes.
+
+    detach: resets get no credit. new: sweep one window, whose errors are those of the last `new` steps (the older ones are given to be
+    looked back on); what reaches its oldest step is returned for traces to continue.
+    """
+    steps, last = len(error), len(network.layers) - 1
+    whole = look_back >= steps - 1 and look_back > 0
+    if new is not None:
+        windows = Windows(new, new, steps - new)
+    else:
+        windows = Windows(steps, steps, 0) if whole else Windows(steps, max(look_back, 1), look_back)
+    pad = windows.pad if new is None else lambda x: x
+    found = [None if s is None else (s.quiet() if detach or look_back == 0 else s).map(pad) for s in slopes]
+    sent = [pad(s) if _routes(read_by[i]) else s for i, s in enumerate(spikes)]
+    error = pad(error)
+    once = windows.length == 1
+    out = [error if s is None else s.spike if once else torch.zeros_like(s.spike) for s in found]
+    credits: list[list[Tensor | None]] = [[None] * windows.length for _ in network.layers]
+    state: list[tuple[Tensor, Tensor, Tensor] | None] = [None] * len(network.layers)
+    for w in range(windows.length - 1, -1, -1):
+        for i in range(last, -1, -1):
+            injected = windows.at(error, w) if i == last and w >= windows.back else None
+            s = found[i]
+            if s is None:
+                credits[i][w] = injected
+                continue
+            g = _gather(i, read_by[i], credits, w, windows, sent, injected, look_back)
+            state[i] = now = _back(s, windows, w, g, state[i])
+            if now is None and once:
+                out[i] = torch.zeros_like(s.spike)
+            if now is not None:
+                credits[i][w] = now[2]
+                if once:
+                    out[i] = now[2].reshape(out[i].shape)
+                else:
+                    windows.at(out[i], w).add_(now[2])
+    oldest = [(s[0], s[2]) if s is not None else (error[:0], error[:0]) for s in state]
+    if new is not None:
+        return Swept(out, oldest)
+    first, stop = windows.back, windows.back + steps
+    out = [o[first:stop] for o in out]
+    if not whole:
+        for i, s in enumerate(slopes):
+            if s is not None:
+                oldest[i] = _leak_on(s, windows, out[i], *oldest[i])
+    return Swept(out, oldest)
 
 
-def _sweep(found: Slopes, injected: Tensor, lateral: Tensor | None) -> tuple[Tensor, Tensor]:
-    """lambda and rho of all steps, the last first."""
-    lams, rhos = torch.empty_like(injected), torch.empty_like(injected)
-    lam = rho = torch.zeros_like(injected[0])
-    for t in range(len(injected) - 1, -1, -1):
-        lam, rho = found.back(t, injected[t], lateral, lam, rho)
-        lams[t], rhos[t] = lam, rho
-    return lams, rhos
+def _routes(reads: Sequence[Reader]) -> bool:
+    """Whether an error's way back along a connection depends on what was sent (max pools)."""
+    return any(len(c.path) != 1 for _, c, _ in reads)
 
 
-def _before(x: Tensor) -> Tensor:
-    """x[t-1], 0 before the first step."""
-    return torch.cat([torch.zeros_like(x[:1]), x[:-1]])
+def _gather(
+    i: int, reads: Sequence[Reader], credits: list[list[Tensor | None]], w: int, windows: Windows,
+    sent: Sequence[Tensor], g: Tensor | None, look_back: int,
+) -> Tensor | None:  # fmt: skip
+    """g of position w: what was injected, and what comes back from all readers; None is zero."""
+    for j, c, weight in reads:
+        later = w + c.delay
+        error = credits[j][later] if later < windows.length and (c.delay == 0 or look_back) else None
+        if error is None:
+            continue
+        flat = error.reshape(-1, error.shape[-1])
+        source = windows.at(sent[i], w).reshape(len(flat), -1) if len(c.path) != 1 else None
+        term = pull(c, weight, flat, source).reshape(*error.shape[:2], -1)
+        g = term if g is None else g + term
+    return g
 
 
-def _after(x: Tensor) -> Tensor:
-    """x[t+1], 0 after the last step."""
-    return torch.cat([x[1:], torch.zeros_like(x[:1])])
+def _back(
+    s: Slopes, windows: Windows, w: int, g: Tensor | None, after: tuple[Tensor, Tensor, Tensor] | None
+) -> tuple[Tensor, Tensor, Tensor] | None:
+    """lambda, rho and credit of position w from those of the step after it (slopes.py)."""
+
+    def at(x: Tensor) -> Tensor:
+        return windows.at(x, w) if x.ndim == 3 else x
+
+    if after is None:
+        if g is None:
+            return None
+        lam = at(s.spike) * g
+        rho = torch.zeros_like(lam) if s.drop is not None else lam
+        return lam, rho, lam if s.gate is None else at(s.gate) * lam
+    lam, rho, credit = after
+    keep = at(s.keep)
+    if s.kick is not None:
+        assert s.reset is not None
+        if s.drop is None:
+            rho = (keep + at(s.reset) * at(s.kick)) * lam
+        else:
+            assert s.next_drop is not None
+            rho = keep * lam + at(s.reset) * (at(s.kick) * lam + at(s.next_drop) * rho)
+    else:
+        rho = keep * lam
+    new = rho if s.through is None else at(s.through) * rho
+    if s.drop is not None:
+        g = -at(s.drop) * rho if g is None else g - at(s.drop) * rho
+    if g is not None:
+        new = torch.addcmul(new, at(s.spike), g)
+    out = new if s.gate is None else at(s.gate) * new
+    return new, rho, out if s.alpha is None else out + s.alpha * credit
 
 
-def _currents(circuit: Circuit, raster: Tensor, spikes: Tensor) -> Tensor:
-    """c[t] as the layer had it."""
-    c = current(circuit.w, raster)
-    if circuit.r is not None:
-        c = c + current(replace(circuit.r, delay=0), _before(spikes))
-    return c
+def _leak_on(s: Slopes, windows: Windows, out: Tensor, lam: Tensor, credit: Tensor) -> tuple[Tensor, Tensor]:
+    """Add what reaches the oldest step of each window to all earlier steps, by the leaks alone; lam, credit [K, B, N] of those steps.
+
+    Return the sums that reach the very first step, [1, B, N] each.
+    """
+    steps = len(out)
+    plain = s.through is None and s.gate is None and s.alpha is None and s.keep.ndim < 3
+    if plain and windows.length == 1:  # every step is the oldest of its own window
+        for t in range(steps - 2, -1, -1):
+            out[t].addcmul_(s.keep.expand_as(out[t]), out[t + 1])
+        return out[:1], out[:1]
+    if windows.length == 1:  # what follows adds to the very numbers that it starts from
+        lam, credit = lam.clone(), credit.clone()
+    oldest = {k * windows.block - windows.back: k for k in range(windows.count)}
+    tail = tail_credit = torch.zeros_like(out[0])
+    for t in range(steps - 2, -1, -1):
+        k = oldest.get(t + 1)
+        if k is not None:
+            tail, tail_credit = tail + lam[k], tail_credit + credit[k]
+        tail = (s.keep[t] if s.keep.ndim == 3 else s.keep) * tail
+        tail = tail if s.through is None else s.through[t] * tail
+        now = tail if s.gate is None else s.gate[t] * tail
+        tail_credit = now if s.alpha is None else now + s.alpha * tail_credit
+        out[t] += tail_credit
+    k = oldest.get(0)
+    if k is not None:
+        tail, tail_credit = tail + lam[k], tail_credit + credit[k]
+    return tail[None], tail_credit[None]

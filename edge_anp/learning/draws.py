@@ -16,3 +16,7 @@ class Draw(IntEnum):
     FEEDBACK = 6  # random feedback, of the outputs
     LATERAL = 7  # random feedback, of the recurrent currents
     RUN = 8  # the seed of a run's first update
+    PERTURB = 9  # the noise on currents
+    WEIGHTS = 10  # the noise on weights
+    TASK = 11  # a task that is made of random numbers
+    TWIN = 0x100  # a rule's second, third, ... draw is this many further on

@@ -1,28 +1,26 @@
-"""Train a network with any learning rule: one loop, and the conveniences around it.
+"""Train a network with any learning rule: one loop.
 
-Runs share nothing: what a rule remembers is in its state, and everything random comes from the run's seed.
+Runs share nothing: what a rule remembers is in its state, and everything random comes from the run's seed. trainer.py has the conveniences
+around the loop.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.optim import Adam, Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR
+from torch.optim import Optimizer
 
 from edge_anp import network as networks
-from edge_anp.learning.draws import Draw
+from edge_anp.learning.parallel import Ranks
 from edge_anp.learning.rule import Ask, Rule, State
 from edge_anp.learning.watch import Watch
 from edge_anp.network import Network
-from edge_anp.noise import noise
-from edge_anp.tasks import Samples, Task
+from edge_anp.tasks import Samples
 
 Batches = Iterable[tuple[Tensor, Ask]]
 
@@ -32,13 +30,26 @@ class History:
     """What came of a run.
 
     network: the trained one, with the feedback that its rule learned. losses: one an update (for a reward: the share of answers that
-    were not rewarded). asked: how many labels, scores and rewards were given out. state: what the rule would go on with.
+    were not rewarded). asked: how many labels, scores and rewards were given out. state: what the rule would go on with. forward: the
+    network that ran, where it was another (on integers).
     """
 
     network: Network
     losses: list[float]
     asked: dict[str, int]
     state: State = field(default_factory=dict, repr=False)
+    forward: Network | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """Where a run is after an update: handed to `seen`, and enough to go on from."""
+
+    done: int
+    losses: list[float]
+    asked: Counter[str]
+    state: State
+    spike_rate: float
 
 
 def fit(
@@ -49,112 +60,81 @@ def fit(
     seed: int,
     scheduler: Any = None,
     state: State | None = None,
-    seen: Callable[[int, float, float], None] | None = None,
+    seen: Callable[[Progress], None] | None = None,
+    before: Progress | None = None,
+    ranks: Ranks | None = None,
+    forward: Callable[[int], Network] | None = None,
 ) -> History:
     """Train `network` in place with any learning rule, one step a batch.
 
     batches: (raster [T, B, I], ask). optimizer: over network.parameters(). seed: update k is given seed + k.
     scheduler: of torch, stepped after every update. state: of an earlier run of the rule, to go on with.
-    seen: called after every update with its number, its loss and the share of spikes in the hidden layers.
+    seen: called after every update. before: of a run that goes on here; its numbers are continued. ranks: of the machines that share the
+    batches; updates are averaged. forward: the network to run at update k, where it is not `network` itself (on integers).
     Raise EdgeAnpError with advice when the loss or a gradient is no number, when the loss explodes, or when the network falls silent.
     """
-    parameters, watch = network.parameters(), Watch(network)
+    parameters, watch, ranks = network.parameters(), Watch(network), ranks or Ranks()
     if not parameters:
         raise ValueError("no tensor of the network requires a gradient; training needs at least one that does")
-    state = rule.init(network, seed) if state is None else state
-    losses: list[float] = []
-    asked: Counter[str] = Counter()
-    for k, (raster, ask) in enumerate(batches):
-        if ask.signal is not rule.signal:
+    state = before.state if before else rule.init(network, seed) if state is None else state
+    losses, first = (list(before.losses), before.done) if before else ([], 0)
+    asked: Counter[str] = Counter(before.asked) if before else Counter()
+    for k, (raster, ask) in enumerate(batches, first):
+        if ask.signal != rule.signal:
             raise ValueError(
                 f"the batches answer a {ask.signal}, but the rule learns from a {rule.signal}; they must agree"
             )
-        update = rule.update(network, state, raster, ask, seed + k)
+        update = rule.update(network if forward is None else forward(k), state, raster, ask, seed + k)
         watch.check(k, raster, update)
         for name, parameter in parameters.items():
-            parameter.grad = update.gradients.get(name)
+            gradient = update.gradients.get(name)
+            parameter.grad = None if gradient is None else ranks.mean(gradient)
         optimizer.step()
         if scheduler is not None:
             scheduler.step()
         state = update.state
-        losses.append(float(update.loss))
-        asked.update(ask.counts)
+        losses.append(float(ranks.mean(torch.tensor(float(update.loss), dtype=torch.float64))))
+        asked.update({what: n * ranks.size for what, n in ask.counts.items()})
         if seen is not None:
-            seen(k, losses[-1], watch.spike_rate)
+            seen(Progress(k + 1, losses, asked, state, watch.spike_rate))
     for parameter in parameters.values():
         parameter.grad = None
-    feedback = {**network.feedback, **state} if state else network.feedback
-    return History(replace(network, feedback=feedback), losses, dict(asked), state)
-
-
-def train(
-    network: Network,
-    task: Task,
-    rule: Rule,
-    updates: int = 600,
-    batch: int = 128,
-    rate: float = 4e-3,
-    seed: int = 0,
-    progress: bool = True,
-) -> History:
-    """Train `network` in place on the task's training part: Adam, its rate annealed along half a cosine.
-
-    A batch larger than the training part is the whole of it. Raise ValueError for targets that are not one class of the network a trial.
-    """
-    from edge_anp.learning.progress import show
-
-    for name, value in (("updates", updates), ("batch", batch)):
-        if value < 1:
-            raise ValueError(f"{name} is {value}; it must be at least 1")
-    if not rate > 0:
-        raise ValueError(f"the rate is {rate}; it must be positive")
-    check_fit(network, task)
-    parameters = list(network.parameters().values())
-    if not parameters:
-        raise ValueError("no tensor of the network requires a gradient; training needs at least one that does")
-    optimizer = Adam(parameters, lr=rate)
-    scheduler = CosineAnnealingLR(optimizer, updates)
-    classes = network.layers[-1].size
-    samples = task.train
-
-    def batches() -> Iterator[tuple[Tensor, Ask]]:
-        for indices in draw_batches(len(samples), batch, updates, seed):
-            raster, targets = samples.batch(indices)
-            yield raster, Ask(rule.signal, targets, classes)
-
-    first = int(noise(seed, 0, int(Draw.RUN), 0, 0, 0))  # so that the updates of seeds 0 and 1 share no noise
-    with show(f"training, {rule.signal}", updates, progress) as seen:
-        return fit(network, rule, batches(), optimizer, first, scheduler, seen=seen)
-
-
-def draw_batches(samples: int, batch: int, updates: int, seed: int) -> Iterator[np.ndarray]:
-    """The samples of every update: all of them in a new order each epoch, cut into batches."""
-    batch, epoch = min(batch, samples), 0
-    waiting = np.empty(0, np.int64)
-    for _ in range(updates):
-        if len(waiting) < batch:
-            order = noise(seed, epoch, int(Draw.ORDER), 0, 0, np.arange(samples)).argsort(kind="stable")
-            waiting, epoch = np.concatenate([waiting, order]), epoch + 1
-        yield waiting[:batch]
-        waiting = waiting[batch:]
-
-
-def check_fit(network: Network, task: Task) -> None:
-    """Raise ValueError unless the task's input is the network's, with every reason."""
-    if task.input.size != network.input.size:
-        raise ValueError(
-            f"a step of {task.name} has {task.input.size} values, but the network takes {network.input.size}; they must agree"
-        )
+    finish = getattr(rule, "finish", None)
+    if finish is not None:
+        finish(network, state)
+    kept = {
+        name: x for name, x in state.items() if name in parameters
+    }  # feedback has the name of the weight that it stands for
+    feedback = {**network.feedback, **kept} if kept else network.feedback
+    return History(
+        replace(network, feedback=feedback), losses, dict(asked), state, forward(len(losses)) if forward else None
+    )
 
 
 @torch.no_grad()
 def evaluate(network: Network, samples: Samples, batch: int = 256) -> float:
-    """The share of samples that the network answers right; ties go to the lowest index."""
+    """How well the network does: the share of answers that are right, of trials or (targets [S, T]) of steps; ties go to the lowest.
+
+    For targets that are numbers [S, T, K], the mean square error of the last layer's membranes instead.
+    """
     if not len(samples):
         raise ValueError("there are no samples to evaluate on; there must be at least one")
-    right = 0
+    total = 0.0
     for first in range(0, len(samples), batch):
         raster, targets = samples.batch(range(first, min(first + batch, len(samples))))
-        found = networks.scores(network, networks.run(network, raster)).numpy().argmax(1)
-        right += int((found == targets.numpy()).sum())
-    return right / len(samples)
+        trace = networks.run(network, raster)
+        if targets.ndim == 1:
+            found = networks.scores(network, trace).numpy().argmax(1)
+            total += int((found == targets.numpy()).sum())
+            continue
+        outputs = trace.states[-1]["mem"].transpose(0, 1)
+        if targets.ndim == 2:
+            total += float((outputs.numpy().argmax(2) == targets.numpy()).mean(1).sum())
+        else:
+            total += float((outputs - targets).square().mean((1, 2)).sum())
+    return total / len(samples)
+
+
+def measured(samples: Samples) -> str:
+    """What `evaluate` measures on these samples."""
+    return "mean square error" if samples.targets.ndim == 3 else "accuracy"

@@ -13,7 +13,7 @@ falls silent; without exploration x, a class that is never tried is never learne
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -32,45 +32,77 @@ def logits(network: Network, trace: Trace) -> Float[Tensor, "B K"]:
     membrane_mean  mean_t v[t]        count        mean_t s[t] / TEMPERATURE
     membrane_last  v[T-1]             first_spike  mean_t (1 - prod_{k<=t} (1 - s[k])) / TEMPERATURE, the share of steps since it
     """
-    if network.decode == "membrane_last":
-        return trace.states[-1]["mem"][-1]
-    if network.decode == "membrane_mean":
-        return trace.states[-1]["mem"].mean(0)
+    return running_logits(network.decode, trace)[-1]
+
+
+def running_logits(decode: str, trace: Trace, total: Tensor | None = None, before: int = 0) -> Float[Tensor, "T B K"]:
+    """The logits that the answer would have if the trial ended at each step.
+
+    total, before: the sum (of v, of s, or of steps since the first spike) over the `before` steps that came earlier.
+    """
+    if decode == "membrane_last":
+        return trace.states[-1]["mem"]
+    x = answering(decode, trace)
+    count = torch.arange(before + 1, before + len(x) + 1, device=x.device, dtype=x.dtype)[:, None, None]
+    sums = x.cumsum(0) if total is None else x.cumsum(0) + total
+    return sums / count / (1.0 if decode == "membrane_mean" else TEMPERATURE)
+
+
+def answering(decode: str, trace: Trace) -> Float[Tensor, "T B K"]:
+    """What is averaged over steps: v, s, or whether there was a spike yet."""
+    if decode.startswith("membrane"):
+        return trace.states[-1]["mem"]
     spikes = trace.spikes[-1]
-    if network.decode == "first_spike":
-        spikes = 1 - torch.cumprod(1 - spikes, 0)
-    return spikes.mean(0) / TEMPERATURE
+    return 1 - torch.cumprod(1 - spikes, 0) if decode == "first_spike" else spikes
+
+
+def spike_error(error: Float[Tensor, "B K"], spikes: Float[Tensor, "T B K"], decode: str) -> Float[Tensor, "T B K"]:
+    """dLoss/ds of the last layer's spikes where they are the answer, from the error at the logits.
+
+    count: e / T at every step. first_spike: e / T times the steps by which a spike more, or one less, would change the time since the
+    first: up to the first spike where one comes before it, up to the second at the first itself, none after it.
+    """
+    steps = len(spikes)
+    share = error / (steps * TEMPERATURE)
+    if decode == "count":
+        return share.expand_as(spikes).contiguous()
+    seen = spikes.cumsum(0)
+    until = lambda n: (seen == n).to(spikes.dtype).flip(0).cumsum(0).flip(0)  # noqa: E731  steps from here on with n spikes so far
+    return share * torch.where(seen == 0, until(0), torch.where((seen == 1) & (spikes > 0), until(1), 0.0))
 
 
 def output_error(
-    outputs: Float[Tensor, "B K"], ask: Ask, explore: float, queries: int, seed: int
+    outputs: Float[Tensor, "B K"], ask: Ask, explore: float, queries: int, seed: int, baseline: Tensor | None = None
 ) -> tuple[Float[Tensor, "B K"], float]:
-    """An estimate of dLoss/do for every trial, and the loss: mean cross-entropy, or the share of answers that were not rewarded."""
+    """An estimate of dLoss/do for every trial, and the loss: mean cross-entropy, or the share of answers that were not rewarded.
+
+    baseline: of the rewards, instead of the network's own confidence (textbook REINFORCE).
+    """
     pi = torch.softmax(outputs, 1)
     if ask.signal is Signal.LABEL:
         target = ask.label()
         return pi - F.one_hot(target, pi.shape[1]), float(F.cross_entropy(outputs, target))
     if ask.signal is Signal.SCORE:
         return _contrast(outputs, ask, queries, seed)
-    action = draw_action(pi, explore, seed)
-    r = ask.reward(action)
-    pi_a = pi.gather(1, action[:, None])
-    return (pi_a - r[:, None]) * (F.one_hot(action, pi.shape[1]) - pi), float(1 - r.mean())
+    action = draw_action(pi, explore, seed, ask.trials())
+    r = ask.reward(action, outputs)
+    expected = pi.gather(1, action[:, None])[:, 0] if baseline is None else baseline
+    return (expected - r)[:, None] * (F.one_hot(action, pi.shape[1]) - pi), float(1 - r.mean())
 
 
-def draw_action(pi: Float[Tensor, "B K"], explore: float, seed: int) -> Tensor:
+def draw_action(pi: Float[Tensor, "B K"], explore: float, seed: int, trials: Int[Tensor, " B"]) -> Int[Tensor, " B"]:
     """An answer [B] for every trial, a ~ (1 - explore) pi + explore / K."""
-    batch, classes = pi.shape
+    classes = pi.shape[1]
     below = ((1 - explore) * pi + explore / classes).cumsum(1)
-    u = uniform(seed, torch.arange(batch), int(Draw.ACTION), 0, 0, 0)
+    u = uniform(seed, trials, int(Draw.ACTION), 0, 0, 0)
     return (u[:, None] > below).sum(1).clamp(max=classes - 1)
 
 
 def _contrast(outputs: Float[Tensor, "B K"], ask: Ask, queries: int, seed: int) -> tuple[Float[Tensor, "B K"], float]:
     """The score's error; 2Q scores are asked for every trial. With Q = K-1 it is the gradient, up to the curvature over h."""
-    batch, classes = outputs.shape
-    count = min(queries, classes - 1)
-    trial, row, column = torch.arange(batch)[:, None, None], torch.arange(classes)[:, None], torch.arange(classes)
+    classes, device = outputs.shape[1], outputs.device
+    count, trial = min(queries, classes - 1), ask.trials()[:, None, None]
+    row, column = torch.arange(classes, device=device)[:, None], torch.arange(classes, device=device)
     directions = gaussian(seed, trial, int(Draw.CONTRAST), row, 0, column)
     directions[:, :, 0] = 1  # the first column is what the softmax does not see; the others become orthogonal to it
     basis = torch.linalg.qr(directions)[0]
@@ -93,7 +125,13 @@ def spread(error: Float[Tensor, "B K"], steps: int, decode: str, leaks: tuple[Te
         at[-1] = 1
     else:
         at[:] = 1 / steps
+    return through_leaks(at, leaks)[:, None] * error
+
+
+def through_leaks(error: Tensor, leaks: tuple[Tensor, ...]) -> Tensor:
+    """ebar[t] = e[t] + kappa ebar[t+1], once for each leak; error [T, ..., K]."""
+    error = error.clone()
     for kappa in leaks:
-        for t in range(steps - 2, -1, -1):
-            at[t] += kappa * at[t + 1]
-    return at[:, None] * error
+        for t in range(len(error) - 2, -1, -1):
+            error[t] += kappa * error[t + 1]
+    return error

@@ -13,7 +13,7 @@ from edge_anp.errors import Unsupported
 from edge_anp.integer import MCU16, Arithmetic, IntegerNetwork
 from edge_anp.kinds import KINDS
 from edge_anp.ondevice_plan import LearningPlan
-from targets.mcu import learn_run, lower, run
+from targets.mcu import learn_run, lower, run, sizes
 from targets.mcu.cores import CORES
 from targets.mcu.learn_session import LearnSession
 from targets.mcu.session import Session
@@ -42,6 +42,10 @@ class Mcu:
         if reasons:
             raise Unsupported(reasons, self.name)
         return network, ()
+
+    def sizes(self, network: Any) -> dict[str, int]:
+        """Bytes of flash (tables alone; the runtime is about 4 KB more) and of RAM."""
+        return sizes.estimate(network)
 
     def lower(
         self,

@@ -41,7 +41,10 @@ SMALL = """#if defined(EA_GCC)
 def amalgamate() -> str:
     """The runtime as one file, edge_anp.c: small code for what runs once a step or less, the compiler's choice for the kernels."""
     parts = [HEAD]
-    for names, small in (("check input step score answer events", True), ("dense diagonal windows neuron", False)):
+    for names, small in (
+        ("check init input step path score answer events", True),
+        ("dense diagonal windows neuron", False),
+    ):
         lines = [line for name in names.split() for line in (RUNTIME / f"{name}.c").read_text().splitlines()]
         text = "\n".join(line for line in lines if line != '#include "edge_anp_table.h"')
         parts.append(SMALL.format(text) if small else text)
@@ -142,7 +145,7 @@ def compile_core(
         *includes,
         *(p.resolve() for p in sources),
     ]
-    run([*words, *library, *places, "-o", out.resolve()], out.parent)
+    run([*words, *library, *places, "-lm", "-o", out.resolve()], out.parent)
     return out
 
 

@@ -89,7 +89,7 @@ class Link:
             for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
                 if stream is not None:
                     stream.close()
-        for fd in {self.read_fd, self.write_fd}:
+        for fd in (self.read_fd, self.write_fd):
             with contextlib.suppress(OSError):  # a pipe of the process was closed with it
                 os.close(fd)
 
@@ -143,4 +143,4 @@ def open_serial(port: str, limit_s: float) -> Link:
     except termios.error as error:
         os.close(fd)
         raise ToolMissing(f"a board at {port}", f"it is no serial line ({error})") from error
-    return Link(fd, fd, limit_s, None, port)
+    return Link(fd, os.dup(fd), limit_s, None, port)  # a selector takes a descriptor once

@@ -15,48 +15,14 @@ from edge_anp.ondevice_plan import LearningPlan
 from edge_anp.synapses import Convolution, Window
 from edge_anp.topology import INPUT
 from targets.mcu import build, learning, model, tables
+from targets.mcu.folder import files as folder_files
 
 NAME = "mcu"
 LARGEST_SIZE, LARGEST_BYTES = 65535, 2**24  # of a layer or the input; of a table or a block (check.c)
 PREFIX = re.compile(r"[a-z][a-z0-9_]{0,31}")
-KEYWORDS = frozenset(
-    [
-        "auto",
-        "break",
-        "case",
-        "char",
-        "const",
-        "continue",
-        "default",
-        "do",
-        "double",
-        "else",
-        "enum",
-        "extern",
-        "float",
-        "for",
-        "goto",
-        "if",
-        "inline",
-        "int",
-        "long",
-        "main",
-        "register",
-        "restrict",
-        "return",
-        "short",
-        "signed",
-        "sizeof",
-        "static",
-        "struct",
-        "switch",
-        "typedef",
-        "union",
-        "unsigned",
-        "void",
-        "volatile",
-        "while",
-    ]
+KEYWORDS = re.compile(
+    "auto|break|case|char|const|continue|default|do|double|else|enum|extern|float|for|goto|if|inline|int|long|main|register|restrict"
+    "|return|short|signed|sizeof|static|struct|switch|typedef|union|unsigned|void|volatile|while"
 )
 
 
@@ -69,7 +35,7 @@ def lower(
     plan: LearningPlan | None = None,
 ) -> Artifact:
     """Write the runtime, the network's tables and what build systems want. Raise Unsupported before any file is written."""
-    if not PREFIX.fullmatch(prefix) or prefix in KEYWORDS or prefix.startswith("ea_"):
+    if not PREFIX.fullmatch(prefix) or KEYWORDS.fullmatch(prefix) or prefix.startswith("ea_"):
         raise ValueError(
             f"prefix is {prefix!r}; it must be a C name in lower case, at most 32 letters, not beginning with ea_"
         )
@@ -85,6 +51,13 @@ def lower(
         shutil.copyfile(build.RUNTIME / name, folder / name)
     (folder / "model.c").write_text(model.source(table, net, prefix))
     (folder / "model.h").write_text(model.header(table, net, prefix))
+    (folder / "harness").mkdir(exist_ok=True)
+    for name in ("harness.c", "harness.h", "port_uart.c"):
+        shutil.copyfile(build.HARNESS / name, folder / "harness" / name)
+    (folder / "harness" / "built_in.c").write_text(model.built_in(prefix))
+    for name, text in folder_files(table, net, prefix):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
     if plan is not None:
         learned = learning.write(net, plan, table)
         (folder / "edge_anp_learn.c").write_text(build.amalgamate_learner())

@@ -22,6 +22,7 @@ KERNELS = {  # in the order of ea_kernels; the first three are its synapses
     "neuron": "ea_neuron",
     "check": "ea_check_windows",
     "remember": "ea_remember",
+    "path": "ea_path",
 }
 SCORES = {"count": "ea_score_spikes", "first_spike": "ea_score_spikes", "membrane_mean": "ea_score_membranes"}
 
@@ -96,6 +97,14 @@ def source(table: Table, net: IntegerNetwork, prefix: str) -> str:
         f"const ea_golden {prefix}_golden = {{{prefix}_numbers, {len(numbers)}u, 0x{crc:08X}u}};",
     ]
     return "\n".join(lines) + "\n"
+
+
+def built_in(prefix: str) -> str:
+    """The C file that tells the harness which network is linked in."""
+    return (
+        f'#include "harness.h"\n#include "model.h"\n\nconst ea_model *const ea_built_in = &{prefix};\n'
+        f"const ea_golden *const ea_built_in_golden = &{prefix}_golden;\n"
+    )
 
 
 def header(table: Table, net: IntegerNetwork, prefix: str) -> str:

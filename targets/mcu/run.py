@@ -12,7 +12,7 @@ from typing import Any
 
 from edge_anp.errors import BadFile
 from edge_anp.integer import IntegerNetwork
-from targets.mcu import build, link
+from targets.mcu import build, link, model
 from targets.mcu.cores import CORES, Core
 from targets.mcu.session import Session, layer_sizes
 
@@ -47,14 +47,6 @@ def golden_crc(folder: Path) -> int:
             folder / "model.c", "it has no golden vectors", should_be="what `edge-anp compile --target mcu` wrote there"
         )
     return int(found.group(1), 16)
-
-
-def glue(prefix: str) -> str:
-    """The C file that tells the harness which network is linked in."""
-    return (
-        f'#include "harness.h"\n#include "model.h"\n\nconst ea_model *const ea_built_in = &{prefix};\n'
-        f"const ea_golden *const ea_built_in_golden = &{prefix}_golden;\n"
-    )
 
 
 @dataclass(frozen=True)
@@ -94,7 +86,7 @@ def open_session(folder: Path, runner: str, net: IntegerNetwork, limit_s: float,
             4,
             numbers["table_bytes"],
         )
-        session = start(program, runner, limit_s, glue(prefix), folder / "model.c", **options)
+        session = start(program, runner, limit_s, model.built_in(prefix), folder / "model.c", **options)
         session.sizes, session.inputs = layer_sizes(net), net.input.size
     try:
         session.begin()

@@ -190,6 +190,7 @@ def _path(w: _Writer, name: str, path: Sequence[Map], shift: int) -> None:
             out = w.state.take(op.out_size, 1)
         elif k > at or split or k < len(path) - 1:
             out = w.state.take(_blocks(op.out_size), 4)
+        w.kernels |= {"path"} if out or len(path) > 1 else set()
         kind = next(number for kind, number in MAPS.items() if isinstance(op, kind))
         w.kernels |= {("dense", "diagonal", "conv", "pool", "pool")[kind]} | ({"check"} if window else set())
         pairs = (_last_two(x, fill) for x, fill in ((kernel, 1), (stride, 1), (padding, 0)))

@@ -19,7 +19,7 @@ INPUTS, HIDDEN, OUTPUTS = 5, 12, 4
 
 def build(
     seed=0, reset: Any = "subtract", reset_delay=True, zero: Any = "leak", recurrence="dense", decode="membrane_mean",
-    alpha=None, hidden=HIDDEN, inputs=INPUTS, outputs=OUTPUTS, current_based=False, dtype=torch.float64,
+    alpha=None, hidden=HIDDEN, inputs=INPUTS, outputs=OUTPUTS, current_based=False, per_neuron=True, dtype=torch.float64,
 ):  # fmt: skip
     """input -> hidden LIF with leaks and thresholds of its neurons' own -> readout; weights that make about a third of the steps spike."""
     g = torch.Generator().manual_seed(seed)
@@ -39,11 +39,14 @@ def build(
     elif recurrence == "scalar":
         connections.append(Connection(0, (Diagonal(normal(gain=0.5), (hidden,)),), delay=1))
     leaks = between(0.7, 0.95, hidden), between(0.8, 1.2, hidden)
+    if not per_neuron:
+        leaks = leaks[0][0], leaks[1][0]
     if current_based:
         neuron = CubaLIF(*leaks, reset, reset_delay, zero, alpha=between(0.3, 0.8, hidden))
     else:
         neuron = LIF(*leaks, reset, reset_delay, zero)
-    answer = Readout(between(0.8, 0.95, outputs), None if alpha is None else torch.tensor(alpha, dtype=dtype))
+    kappa = between(0.8, 0.95, outputs)
+    answer = Readout(kappa if per_neuron else kappa[0], None if alpha is None else torch.tensor(alpha, dtype=dtype))
     out = Connection(0, (Dense(normal(outputs, hidden, gain=1 / math.sqrt(hidden)), normal(outputs, gain=0.1)),))
     layers = Layer((hidden,), tuple(connections), neuron, "hidden"), Layer((outputs,), (out,), answer, "readout")
     return Network(layers, InputContract((inputs,)), decode)

@@ -12,8 +12,9 @@ from edge_anp.bench_digits import build_network
 from edge_anp.errors import EdgeAnpError
 from edge_anp.learning.bptt import BPTT
 from edge_anp.learning.feedback import FeedbackANP
-from edge_anp.learning.fit import draw_batches, evaluate, fit, train
+from edge_anp.learning.fit import evaluate, fit
 from edge_anp.learning.rule import Signal, Update
+from edge_anp.learning.trainer import draw_batches, train
 from edge_anp.learning.watch import Watch
 from edge_anp.network import run, scores
 
@@ -58,8 +59,8 @@ def test_what_was_asked_is_counted(digits):
 
 def test_learned_feedback_travels_in_the_network(digits):
     history = trained(digits, FeedbackANP("label", None))
-    assert set(history.network.feedback) == {"B", "R"}
-    assert torch.equal(history.network.feedback["B"], history.state["B"])
+    assert set(history.network.feedback) == {"1.0.weight", "0.1.weight"}
+    assert torch.equal(history.network.feedback["1.0.weight"], history.state["1.0.weight"])
 
 
 def test_every_epoch_shows_every_sample_once_in_an_order_of_its_own():

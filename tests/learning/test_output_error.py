@@ -51,10 +51,12 @@ def test_fewer_scores_are_unbiased(asking):
 def test_an_answer_is_drawn_as_often_as_it_should_be():
     many, explore = 20_000, 0.3
     pi = torch.softmax(OUTPUTS[:1], 1).repeat(many, 1)
-    share = torch.bincount(draw_action(pi, explore, 7), minlength=4) / many
+    share = torch.bincount(draw_action(pi, explore, 7, torch.arange(many)), minlength=4) / many
     want = (1 - explore) * pi[0] + explore / 4
     assert ((share - want).abs() < 4 * (want * (1 - want) / many).sqrt()).all()
-    assert not torch.equal(draw_action(pi, explore, 7), draw_action(pi, explore, 8))
+    assert not torch.equal(
+        draw_action(pi, explore, 7, torch.arange(many)), draw_action(pi, explore, 8, torch.arange(many))
+    )
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.1, 0.5])
@@ -78,7 +80,7 @@ def test_the_rewards_baseline_is_the_networks_own_confidence(asking):
     o, y = OUTPUTS.repeat(50, 1), LABELS.repeat(50)
     error, _ = output_error(o, asking(y, "reward"), 0.5, 4, 1)
     pi = torch.softmax(o, 1)
-    a = draw_action(pi, 0.5, 1)
+    a = draw_action(pi, 0.5, 1, torch.arange(len(pi)))
     r = (a == y).double()
     pi_a = pi.gather(1, a[:, None])
     torch.testing.assert_close(error, (pi_a - r[:, None]) * (F.one_hot(a, 4) - pi))

@@ -57,7 +57,8 @@ def test_an_answer_for_every_trial(asking):
         (torch.tensor([0, 4]), "label is 4.*4 outputs"),
         (torch.tensor([-1]), "label is -1"),
         (torch.tensor([0.5]), r"float32 \[1\]"),
-        (torch.tensor([[1, 2]]), r"int64 \[1, 2\]"),
+        (torch.tensor([[[1, 2]]]), r"int64 \[1, 1, 2\]"),
+        (torch.zeros(2, 3, 5), r"5 numbers a step.*4 outputs"),
         (torch.tensor([True]), "bool"),
     ],
 )

@@ -94,7 +94,7 @@ int main(void)
             port_read(input, bytes);
             before = port_ticks();
             status = step(model, letter, bytes);
-            after = port_ticks() - before;
+            after = (port_ticks() - before) & 0xFFFFFFu;
             answer(status);
             port_write(&after, 4);
             trace(model);

@@ -24,7 +24,7 @@ extern void port_read(void *data, uint32_t bytes);
 extern void port_write(const void *data, uint32_t bytes);
 extern void port_flush(void);
 extern void port_close(int32_t status);
-extern uint32_t port_ticks(void); /* counts up; wraps at 2^24 or later */
+extern uint32_t port_ticks(void); /* counts up; a difference is taken modulo 2^24, the width of SysTick */
 
 /* Defined beside the model that is linked in. */
 extern const ea_model *const ea_built_in;

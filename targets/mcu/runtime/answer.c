@@ -1,7 +1,8 @@
 /* What a network says and shows: its answer, its layers' spikes and states, and the test that it gives the golden ones. */
 #include "edge_anp_table.h"
 
-const ea_kernels ea_all_kernels = {{ea_dense, ea_diagonal, ea_conv}, ea_pool, ea_lif, ea_neuron, ea_check_windows, ea_remember, ea_score};
+const ea_kernels ea_all_kernels = {{ea_dense, ea_diagonal, ea_conv}, ea_pool, ea_lif, ea_neuron, ea_check_windows, ea_remember,
+                                   ea_path, ea_score};
 
 static const ea_layer *layer_of(const ea_model *model, uint32_t layer)
 {

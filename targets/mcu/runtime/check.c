@@ -1,8 +1,6 @@
 /* The proof that no place of a table lies outside the table or the block; every kernel relies on it, and on nothing else. */
 #include "edge_anp_table.h"
 
-#define LARGEST 0x1000000u /* bytes of a table or a block: 16 MiB, so that sums of places do not wrap */
-
 /* CRC-32 as zip and Ethernet compute it, half a byte at a time. Begin with crc = 0. */
 uint32_t ea_crc(uint32_t crc, const void *data, uint32_t bytes)
 {
@@ -22,7 +20,7 @@ uint32_t ea_crc(uint32_t crc, const void *data, uint32_t bytes)
 /* Whether `count` things of `size` bytes at `place` lie inside `bytes`, past `head`, and are aligned. */
 static uint32_t inside(uint32_t place, uint32_t count, uint32_t size, uint32_t head, uint32_t bytes)
 {
-    return (count < LARGEST && place >= head && place <= bytes && place % size == 0u && count <= (bytes - place) / size) ? 1u : 0u;
+    return (count < EA_LARGEST && place >= head && place <= bytes && place % size == 0u && count <= (bytes - place) / size) ? 1u : 0u;
 }
 
 static uint32_t in_table(const ea_table *t, uint32_t place, uint32_t count, uint32_t size)
@@ -32,7 +30,7 @@ static uint32_t in_table(const ea_table *t, uint32_t place, uint32_t count, uint
 
 static uint32_t records(const ea_table *t, uint32_t place, uint32_t count, uint32_t size)
 {
-    return (place % 4u == 0u && count < LARGEST / size && inside(place, count * size, 1, sizeof(ea_table), t->bytes) != 0u) ? 1u : 0u;
+    return (place % 4u == 0u && count < EA_LARGEST / size && inside(place, count * size, 1, sizeof(ea_table), t->bytes) != 0u) ? 1u : 0u;
 }
 
 static uint32_t in_state(const ea_table *t, uint32_t place, uint32_t count, uint32_t size)
@@ -49,7 +47,7 @@ static uint32_t blocks(uint32_t size)
 static uint32_t volume(const uint16_t shape[3])
 {
     const uint32_t area = (uint32_t)shape[1] * shape[2];
-    return (area <= 65535u && area * shape[0] <= LARGEST / 16u) ? area * shape[0] : 0u;
+    return (area <= 65535u && area * shape[0] <= EA_LARGEST / 16u) ? area * shape[0] : 0u;
 }
 
 static uint32_t weight_bytes(const ea_map *map)
@@ -58,7 +56,7 @@ static uint32_t weight_bytes(const ea_map *map)
         return map->in[0] * (((uint32_t)map->out_shape[0] + 3u) / 4u * 4u) + EA_BLOCK;
     }
     if (map->kind == EA_CONV) {
-        return (uint32_t)map->in[0] * map->kernel[0] * map->kernel[1] * (map->out_shape[0] / map->groups);
+        return (uint32_t)map->in[0] * map->kernel[0] * map->kernel[1] * ((uint32_t)map->out_shape[0] / map->groups);
     }
     return (map->each != 0u) ? map->in[0] : 1u;
 }
@@ -89,7 +87,7 @@ static int32_t check_map(const ea_model *m, const ea_table *t, const ea_map *map
     }
     if (sums != 0u || (map->kind == EA_DENSE && (map->in[0] != size || map->out_shape[0] != out)) ||
         (map->kind == EA_DIAGONAL && (map->in[0] != size || out != size || map->each > 1u)) ||
-        map->kernel[0] > 255u || map->kernel[1] > 255u || weight_bytes(map) >= LARGEST ||
+        map->kernel[0] > 255u || map->kernel[1] > 255u || weight_bytes(map) >= EA_LARGEST ||
         in_table(t, map->weights, weight_bytes(map), 1) == 0u || (map->kind == EA_DENSE && map->weights % 4u != 0u) ||
         (map->out != 0u && in_state(t, map->out, blocks(out), 4) == 0u)) {
         return EA_BAD_TABLE;
@@ -112,6 +110,9 @@ static int32_t check_connection(const ea_model *m, const ea_table *t, const ea_c
     if (c->delay >= slots + ((slots == 0u) ? 1u : 0u) || c->shift < -24 || c->shift > 24 || c->maps == 0u ||
         records(t, c->first, c->maps, sizeof(ea_map)) == 0u) {
         return EA_BAD_TABLE;
+    }
+    if ((c->maps > 1u || map->out != 0u) && m->kernels->path == NULL) {
+        return EA_NO_KERNEL;
     }
     for (k = 0; k < c->maps; k++) {
         const int32_t error = check_map(m, t, &map[k], values, sums);
@@ -150,7 +151,7 @@ static int32_t check_layer(const ea_model *m, const ea_table *t, uint32_t reader
     if (l->size == 0u || l->size > 65535u || l->neuron > 31u || l->slots == 0u || l->slots > 65535u ||
         l->connections == 0u || records(t, l->first, l->connections, sizeof(ea_connection)) == 0u ||
         good_leak(t, &l->leak, l->size) == 0u || in_state(t, l->v, l->size, 2) == 0u || in_state(t, l->rest, 1, 4) == 0u ||
-        l->slots >= LARGEST / words || in_state(t, l->spikes, words * l->slots, 4) == 0u || in_state(t, t->drive, blocks(l->size), 4) == 0u ||
+        l->slots >= EA_LARGEST / words || in_state(t, l->spikes, words * l->slots, 4) == 0u || in_state(t, t->drive, blocks(l->size), 4) == 0u ||
         (l->bias != 0u && in_table(t, l->bias, l->size, 4) == 0u)) {
         return EA_BAD_TABLE;
     }
@@ -172,26 +173,8 @@ static int32_t check_layer(const ea_model *m, const ea_table *t, uint32_t reader
     return EA_OK;
 }
 
-static int32_t check_head(const ea_model *m, const ea_table **table)
-{
-    const ea_table *t;
-    if (m == NULL || m->table == NULL || m->kernels == NULL) {
-        return EA_NULL;
-    }
-    if (((uintptr_t)m->table & 3u) != 0u) {
-        return EA_UNALIGNED;
-    }
-    t = (const ea_table *)m->table;
-    *table = t;
-    if (m->bytes < sizeof(ea_table) || *(const uint8_t *)m->table != (EA_MAGIC & 255u) || t->magic != EA_MAGIC || t->semantics != 1u ||
-        t->bytes != m->bytes || t->bytes >= LARGEST || t->state_bytes >= LARGEST || t->state_bytes < sizeof(ea_head)) {
-        return EA_BAD_TABLE;
-    }
-    return EA_OK;
-}
-
 /* Sizes first: whatever the records say of each other holds for all of them before one is followed. */
-static int32_t check_table(const ea_model *m, const ea_table *t)
+int32_t ea_check(const ea_model *m, const ea_table *t)
 {
     const ea_layer *l = (const ea_layer *)(const void *)((const uint8_t *)t + t->first);
     uint32_t k;
@@ -210,65 +193,4 @@ static int32_t check_table(const ea_model *m, const ea_table *t)
         }
     }
     return (in_state(t, t->scores, l[t->layers - 1u].size, 4) != 0u) ? EA_OK : EA_BAD_TABLE;
-}
-
-int32_t ea_state_size(const ea_model *model)
-{
-    const ea_table *t;
-    const int32_t error = check_head(model, &t);
-    return (error != EA_OK) ? error : (int32_t)t->state_bytes;
-}
-
-static void clear(const ea_table *t, void *state)
-{
-    uint32_t *words = (uint32_t *)state;
-    uint32_t k;
-    for (k = 0; k < t->state_bytes / 4u; k++) {
-        words[k] = 0;
-    }
-    ((ea_head *)state)->ready = t->crc ^ EA_MAGIC;
-}
-
-int32_t ea_init(const ea_model *model, void *state, uint32_t bytes)
-{
-    const ea_table *t;
-    int32_t error = check_head(model, &t);
-    if (error == EA_OK && state == NULL) {
-        error = EA_NULL;
-    }
-    if (error == EA_OK && ((uintptr_t)state & 3u) != 0u) {
-        error = EA_UNALIGNED;
-    }
-    if (error == EA_OK && bytes < t->state_bytes) {
-        error = EA_TOO_SMALL;
-    }
-    if (error == EA_OK) {
-        error = check_table(model, t);
-    }
-    if (error == EA_OK) {
-        clear(t, state);
-    }
-    return error;
-}
-
-int32_t ea_open(const ea_model *model, const void *state, const ea_table **table)
-{
-    if (model == NULL || model->table == NULL || state == NULL) {
-        return EA_NULL;
-    }
-    if (((uintptr_t)state & 3u) != 0u) {
-        return EA_UNALIGNED;
-    }
-    *table = (const ea_table *)model->table;
-    return (((const ea_head *)state)->ready == ((*table)->crc ^ EA_MAGIC)) ? EA_OK : EA_NOT_READY;
-}
-
-int32_t ea_reset(const ea_model *model, void *state)
-{
-    const ea_table *t;
-    const int32_t error = ea_open(model, state, &t);
-    if (error == EA_OK) {
-        clear(t, state);
-    }
-    return error;
 }

@@ -20,6 +20,7 @@
 #define EA_INPUT 0xFFFFFFFFu     /* a connection's source: the input of the network */
 #define EA_EVENTS 64u            /* events that a kernel takes at once */
 #define EA_BLOCK 16u             /* a drive and a sum have room for a multiple of this; rows may be read that far past their end */
+#define EA_LARGEST 0x1000000u    /* bytes of a table or a block: 16 MiB, so that sums of places do not wrap */
 #define EA_COUNTED 65535u        /* steps that an answer counts */
 
 enum { EA_DENSE, EA_DIAGONAL, EA_CONV, EA_SUM_POOL, EA_MAX_POOL, EA_MAPS };
@@ -118,6 +119,7 @@ struct ea_kernels {
     uint32_t (*neuron)(const ea_layer *layer, const uint8_t *table, uint8_t *state, const int32_t *drive);
     int32_t (*check)(const ea_map *map); /* of windows: convolutions and pools */
     void (*remember)(const ea_table *t, uint8_t *state, ea_source *input);
+    void (*path)(const ea_model *m, uint8_t *state, const ea_connection *c, ea_source *x, int32_t *drive); /* of more than a synapse */
     void (*score)(const ea_table *t, uint8_t *state, const ea_layer *layer); /* null: the answer needs none */
 };
 
@@ -130,6 +132,8 @@ extern int32_t ea_check_windows(const ea_map *map);
 extern uint32_t ea_lif(const ea_layer *layer, const uint8_t *table, uint8_t *state, const int32_t *drive);
 extern uint32_t ea_neuron(const ea_layer *layer, const uint8_t *table, uint8_t *state, const int32_t *drive);
 extern void ea_remember(const ea_table *t, uint8_t *state, ea_source *input);
+extern void ea_path(const ea_model *m, uint8_t *state, const ea_connection *c, ea_source *x, int32_t *drive);
+extern void ea_fill(int32_t *drive, const int32_t *bias, uint32_t size);
 extern void ea_score_spikes(const ea_table *t, uint8_t *state, const ea_layer *layer);
 extern void ea_score_membranes(const ea_table *t, uint8_t *state, const ea_layer *layer);
 extern void ea_score(const ea_table *t, uint8_t *state, const ea_layer *layer);
@@ -137,10 +141,10 @@ extern void ea_rows(const uint32_t *weights, uint32_t words, const ea_events *ev
 extern void ea_products(const uint32_t *weights, uint32_t words, const ea_events *events, uint32_t n, ea_target target);
 extern void ea_advance(const ea_model *model, uint8_t *state, const ea_source *input);
 extern void ea_source_of(const ea_table *t, uint8_t *state, const ea_connection *c, const ea_source *input, ea_source *source);
-extern void ea_fill(int32_t *drive, const int32_t *bias, uint32_t size);
 extern void ea_connect(const ea_model *m, uint8_t *state, const ea_connection *c, ea_source *x, int32_t *drive);
 extern void ea_age(uint32_t *ring, uint32_t words, uint32_t slots);
 extern uint32_t ea_crc(uint32_t crc, const void *data, uint32_t bytes);
+extern int32_t ea_check(const ea_model *m, const ea_table *t);
 extern int32_t ea_open(const ea_model *model, const void *state, const ea_table **table);
 
 /* a -> a 2^F for F >= 0, else floor((a + 2^(-F-1)) / 2^-F). Sums wrap where a table lies about its bounds; an honest one keeps

@@ -38,40 +38,22 @@ void ea_fill(int32_t *drive, const int32_t *bias, uint32_t size)
     }
 }
 
-static inline uint32_t out_size(const ea_map *map)
-{
-    return (uint32_t)map->out_shape[0] * map->out_shape[1] * map->out_shape[2];
-}
-
-/* drive += shift(w x, F), through the pools before and after the synapse. */
-void ea_connect(const ea_model *m, uint8_t *state, const ea_connection *c, ea_source *x, int32_t *drive)
+/* drive += shift(w x, F). */
+static inline void connect(const ea_model *m, uint8_t *state, const ea_connection *c, ea_source *x, int32_t *drive)
 {
     const uint8_t *table = (const uint8_t *)m->table;
     const ea_map *map = (const ea_map *)(const void *)&table[c->first];
-    int32_t *sums = NULL;
-    uint32_t k, n, size = 0;
-    for (k = 0; k < c->maps; k++, map++) {
-        size = out_size(map);
-        if (map->kind <= EA_CONV) {
-            ea_target target;
-            target.out = drive;
-            target.shift = c->shift;
-            if (map->out != 0u) {
-                sums = ea_sums(state, map->out);
-                target.out = sums;
-                target.shift = 0;
-                ea_fill(sums, NULL, size);
-            }
-            m->kernels->synapse[map->kind](map, &table[map->weights], x, target);
-        } else {
-            sums = m->kernels->pool(map, x, sums, &state[map->out]);
-        }
+    if (c->maps == 1u && map->out == 0u) {
+        const ea_target target = {drive, c->shift};
+        m->kernels->synapse[map->kind](map, &table[map->weights], x, target);
+    } else {
+        m->kernels->path(m, state, c, x, drive);
     }
-    if (sums != NULL) {
-        for (n = 0; n < size; n++) {
-            drive[n] = ea_add(drive[n], ea_shift(sums[n], c->shift));
-        }
-    }
+}
+
+void ea_connect(const ea_model *m, uint8_t *state, const ea_connection *c, ea_source *x, int32_t *drive)
+{
+    connect(m, state, c, x, drive);
 }
 
 /* A connection whose source is silent adds shift(0) = 0. A layer at rest without events stays exactly as it is: its step is a
@@ -96,7 +78,7 @@ static void step_layer(const ea_model *m, uint8_t *state, const ea_layer *layer,
             busy = 1;
             ea_fill(drive, bias, layer->size);
         }
-        ea_connect(m, state, &c[k], &source, drive);
+        connect(m, state, &c[k], &source, drive);
     }
     if (busy == 0u) {
         if (*rest == 1u) {

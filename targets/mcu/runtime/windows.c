@@ -21,7 +21,7 @@ int32_t ea_check_windows(const ea_map *map)
         }
     }
     if (map->kind == EA_CONV) {
-        if (map->groups == 0u || map->in[0] % map->groups != 0u || map->out_shape[0] % map->groups != 0u) {
+        if (map->groups == 0u || (uint32_t)map->in[0] % map->groups != 0u || (uint32_t)map->out_shape[0] % map->groups != 0u) {
             return EA_BAD_TABLE;
         }
     } else if (map->in[0] != map->out_shape[0]) {
@@ -42,7 +42,7 @@ static inline uint32_t first_window(uint32_t i, uint32_t kernel, uint32_t stride
 void ea_conv(const ea_map *map, const void *weights, const ea_source *source, ea_target target)
 {
     const uint32_t area = plane(map->in), out_area = plane(map->out_shape), width = map->in[2];
-    const uint32_t many = map->out_shape[0] / map->groups, share = map->in[0] / map->groups;
+    const uint32_t many = (uint32_t)map->out_shape[0] / map->groups, share = (uint32_t)map->in[0] / map->groups;
     ea_events events;
     uint32_t n, k;
     events.next = 0;

@@ -1,0 +1,137 @@
+"""The learning rules beside one another: every task, every rule at its own best rate, the same networks, data and number of updates."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from edge_anp.bench_cells import SEEDS, Cell, run_cells
+from edge_anp.network import Connection, Layer, Network
+from edge_anp.neurons import LIF, Readout
+from edge_anp.synapses import Conv1d, Dense
+from edge_anp.tasks import Task
+from edge_anp.topology import INPUT
+
+RATES = (1e-3, 2e-3, 4e-3, 8e-3, 16e-3)
+LARGE = (1e-2, 1e-1, 1.0, 10.0, 100.0)  # of plain SGD, for rules that the source paper runs without a scale
+TASKS = ("digits", "braille7", "fsdd")
+PAPER_SIGMA = (("sigma", 0.3),)  # noise of 0.001 flips no spike
+RULES: tuple[tuple[str, str, str], ...] = (
+    ("bptt", "label", "T"),
+    ("feedback-anp", "label", "T"), ("feedback-anp", "reward", "T"), ("feedback-anp", "reward", "8"),
+    ("feedback-anp", "reward", "0"), ("readout", "label", "0"), ("feedback-anp", "label", "0"), ("feedback-anp", "label", "8"),
+    ("feedback-anp", "score", "0"), ("feedback-anp", "score", "8"), ("feedback-anp", "score", "T"), ("onestep", "label", "0"),
+    ("eprop-random", "label", "0"), ("eprop-symmetric", "label", "0"), ("reinforce", "reward", "T"),
+    ("np-trace", "score", ""), ("anp", "score", ""), ("wp", "score", ""),
+)  # fmt: skip
+BATCHES = {"braille7": 64}
+CRITICAL = {2: 12.71, 3: 4.303, 5: 2.776, 10: 2.262}  # Student's t, 95 %, two-sided, by the number of pairs
+
+
+def build(name: str, task: Task, seed: int) -> Network:
+    """recurrent-N: N LIF that read themselves. two-layers: 64 and 64. convolution: over a row. Leaky readout, read by the mean membrane."""
+    g = torch.Generator().manual_seed(seed)
+    classes = task.classes or task.train.targets.shape[-1]
+
+    def dense(rows: int, columns: int, gain: float, bias: bool = True) -> Dense:
+        weight = torch.randn(rows, columns, generator=g) * (gain / math.sqrt(columns))
+        return Dense(weight.requires_grad_(), torch.zeros(rows, requires_grad=True) if bias else None)
+
+    lif, size = LIF(torch.tensor(0.9), torch.tensor(1.0)), task.input.size
+    if name == "convolution":
+        kernel = (torch.randn(8, 1, 3, generator=g) * 0.8).requires_grad_()
+        conv = Conv1d((1, size), (3,), (1,), (1,), kernel, torch.zeros(8, requires_grad=True))
+        hidden = [Layer((8, size), (Connection(INPUT, (conv,)),), lif), *_recurrent(dense, (64,), 8 * size, lif, 1)]
+    elif name == "two-layers":
+        hidden = _recurrent(dense, (64, 64), size, lif, 0)
+    else:
+        hidden = _recurrent(dense, (int(name.removeprefix("recurrent-")),), size, lif, 0)
+    out = Connection(len(hidden) - 1, (dense(classes, hidden[-1].size, 1.0, bias=False),))
+    return Network((*hidden, Layer((classes,), (out,), Readout(torch.tensor(0.95)))), task.input, "membrane_mean")
+
+
+def _recurrent(dense: Any, sizes: Sequence[int], inputs: int, lif: LIF, first: int) -> list[Layer]:
+    layers = []
+    for k, size in enumerate(sizes, first):
+        into = Connection(k - 1, (dense(size, inputs, 1.2 if k == 0 else 2.0),))
+        layers.append(Layer((size,), (into, Connection(k, (dense(size, size, 0.4),), 1)), lif))
+        inputs = size
+    return layers
+
+
+def all_cells(own: str | None = None) -> list[Cell]:
+    """Every cell, those that the bars are about first; a rule of the user's own stands in place of the others."""
+    rules = RULES if own is None else ((own, "own", ""),)
+    cells = []
+    for task in TASKS:
+        for rule, signal, look_back in rules:
+            shown = look_back if rule == "feedback-anp" else ""
+            cell = Cell(task, "recurrent-128", rule, signal, shown, batch=BATCHES.get(task, 128))
+            if rule in ("anp", "wp"):
+                cell = replace(cell, optimizer="SGD", error="streaming", switches=PAPER_SIGMA)
+            cells.append(cell)
+    for network in ("two-layers", "convolution"):
+        cells += [replace(c, network=network) for c in cells if c.task == "digits" and c.network == "recurrent-128"]
+    return cells
+
+
+def rates(cell: Cell) -> Sequence[float]:
+    """The grid of a cell: five rates for every rule."""
+    return LARGE if cell.optimizer == "SGD" else RATES
+
+
+def bench_accuracy(
+    out: Path, own: str | None, only: str | None, jobs: int, seeds: int, console: Console | None = None
+) -> list[dict]:
+    """Do what is missing, print the tables, and write accuracy.json and accuracy.md into `out`; only: cells whose name holds this."""
+    console = console or Console()
+    cells = [c for c in all_cells(own) if only is None or only in c.name]
+    if not cells:
+        raise ValueError(f"no cell holds {only!r}; there are: {', '.join(c.name for c in all_cells(own))}")
+    rows = run_cells(cells, rates, build, out / "cells" / "accuracy.jsonl", SEEDS[:seeds], jobs, console)
+    text = tables(rows)
+    console.print(text)
+    (out / "accuracy.json").write_text(json.dumps(rows, indent=1) + "\n")
+    (out / "accuracy.md").write_text(text)
+    return rows
+
+
+def tables(rows: list[dict[str, Any]]) -> str:
+    """One table for each task and network; differences to BPTT paired by seed, with a 95 % interval."""
+    lines = ["# Learning rules side by side", "", f"`edge-anp bench accuracy`: {__doc__}".strip(), ""]
+    for task, network in dict.fromkeys((r["task"], r["network"]) for r in rows):
+        here = [r for r in rows if (r["task"], r["network"]) == (task, network)]
+        base = {r["seed"]: r["accuracy"] for r in here if r["rule"] == "bptt"}
+        head = "| rule | learns from | look-back | error | rate | accuracy | to BPTT, points | asked a run | passes | seconds | search |"
+        lines += [f"## {task}, {network}", "", head, "|" + "---|" * 11]
+        for rule in dict.fromkeys((r["rule"], r["signal"], r["look_back"], r["error"]) for r in here):
+            each = [r for r in here if (r["rule"], r["signal"], r["look_back"], r["error"]) == rule]
+            accuracy = [r["accuracy"] for r in each]
+            spread = f" ± {stdev(accuracy):.4f}" if len(accuracy) > 1 else ""
+            asked = ", ".join(f"{n:,} {what}" for what, n in each[0]["asked"].items())
+            stopped = sum(bool(r["stopped"]) for r in each)
+            note = f" ({stopped} stopped)" if stopped else ""
+            seconds = mean(r["seconds"] for r in each)
+            lines.append(
+                f"| {rule[0]} | {rule[1]} | {rule[2]} | {rule[3]} | {each[0]['rate']:g} | {mean(accuracy):.4f}{spread}{note} "
+                f"| {difference(each, base)} | {asked} | {each[0]['forward_passes']:,} | {seconds:.0f} | {each[0]['trials']} |"
+            )
+        lines.append("")
+    return "\n".join(lines)
+
+
+def difference(rows: list[dict[str, Any]], base: dict[int, float]) -> str:
+    """The mean difference in points over the seeds that both have, and its 95 % interval."""
+    off = [100 * (r["accuracy"] - base[r["seed"]]) for r in rows if r["seed"] in base]
+    if len(off) < 2:
+        return "-"
+    t = CRITICAL.get(len(off), 2.0)
+    return f"{mean(off):+.2f} ± {t * stdev(off) / math.sqrt(len(off)):.2f}"

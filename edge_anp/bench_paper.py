@@ -1,0 +1,137 @@
+"""The source paper's tasks: rate networks of its form (Elman, tanh, no biases) on weather, Mackey-Glass and copying.
+
+They stand beside trivial anchors. Every rule has a rate of its own from a grid of five; the perturbation rules run as their authors' code
+has them, on plain SGD, the others on Adam. What is unlike the paper: trials are pieces (48 hours, 250 points, 45 symbols), with one update
+a batch of pieces, and there are 100 hidden units.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from edge_anp import tasks
+from edge_anp.bench_cells import SEEDS, Cell, run_cells
+from edge_anp.network import Connection, Layer, Network
+from edge_anp.neurons import Readout, Tanh
+from edge_anp.synapses import Dense
+from edge_anp.tasks import Task
+from edge_anp.topology import INPUT
+
+TASKS = ("weather", "mackey_glass", "mackey_glass_forecast", "copying")
+HIDDEN, UPDATES, BATCH, DECORRELATION = 100, 1500, 32, 1e-3
+ADAM = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+SGD = {
+    "wp": (1e-1, 1.0, 10.0, 100.0, 1000.0),
+    "np": (1e-1, 1.0, 10.0, 100.0, 1000.0),
+    "anp": (1e-5, 1e-4, 1e-3, 1e-2, 1e-1),
+}
+RULES: tuple[tuple[str, str], ...] = (
+    ("feedback-anp", "0"), ("bptt", ""), ("onestep", ""), ("readout", ""), ("feedback-anp", "T"), ("anp", ""), ("np", ""), ("wp", ""),
+)  # fmt: skip
+
+
+def build(name: str, task: Task, seed: int) -> Network:
+    """rate-N: weights of Xavier's normal scale, no biases; the output is linear."""
+    g = torch.Generator().manual_seed(seed)
+    outputs = task.train.targets.shape[-1] if task.train.targets.ndim == 3 else task.input.size
+    size = int(name.removeprefix("rate-"))
+    draw = lambda n, i: Dense((torch.randn(n, i, generator=g) * math.sqrt(2 / (n + i))).requires_grad_())  # noqa: E731
+    hidden = Layer(
+        (size,), (Connection(INPUT, (draw(size, task.input.size),)), Connection(0, (draw(size, size),), 1)), Tanh()
+    )
+    readout = Layer((outputs,), (Connection(0, (draw(outputs, size),)),), Readout(torch.tensor(0.0)))
+    return Network((hidden, readout), task.input, "membrane_mean")
+
+
+def all_cells(own: str | None = None) -> list[Cell]:
+    """Every cell; the perturbation rules with decorrelated hidden states too."""
+    cells = []
+    for task in TASKS:
+        for rule, look_back in RULES if own is None else ((own, ""),):
+            signal = "score" if rule in SGD else "label"
+            cell = Cell(task, f"rate-{HIDDEN}", rule, signal, look_back, updates=UPDATES, batch=BATCH)
+            cell = replace(cell, optimizer="SGD") if rule in SGD else cell
+            cells += [cell, replace(cell, decorrelate=DECORRELATION)] if rule in SGD else [cell]
+    return cells
+
+
+def rates(cell: Cell) -> Sequence[float]:
+    return SGD.get(cell.rule, ADAM)
+
+
+def anchors(task: Task) -> dict[str, float]:
+    """Mean square errors on the test part without any network: nothing, the mean, the input itself, a line through the last inputs."""
+    (x, y), (tx, ty) = (
+        (p.rasters.astype(np.float64), _numbers(p.targets, task.input.size)) for p in (task.train, task.test)
+    )
+    found = {"zero": float((ty**2).mean()), "mean": float(((ty - y.mean((0, 1))) ** 2).mean())}
+    if task.name == "weather":
+        found["persistence"] = float(((tx[:, :, 1:2] - ty) ** 2).mean())
+    for lags in (1, 10, 16):
+        a, b = (_lagged(part, lags) for part in (x, tx))
+        line = np.linalg.lstsq(a.reshape(-1, a.shape[2]), y.reshape(-1, y.shape[2]), rcond=None)[0]
+        found[f"line through {lags}"] = float(((b @ line - ty) ** 2).mean())
+    return found
+
+
+def _lagged(x: np.ndarray, lags: int) -> np.ndarray:
+    """The inputs of the last `lags` steps, and a 1."""
+    padded = np.pad(x, ((0, 0), (lags - 1, 0), (0, 0)))
+    return np.concatenate([*(padded[:, k : k + x.shape[1]] for k in range(lags)), np.ones((*x.shape[:2], 1))], 2)
+
+
+def _numbers(targets: np.ndarray, classes: int) -> np.ndarray:
+    return targets.astype(np.float64) if targets.ndim == 3 else np.eye(classes)[targets]
+
+
+def bench_paper(
+    out: Path, own: str | None, only: str | None, jobs: int, seeds: int, console: Console | None = None
+) -> list[dict]:
+    """Do what is missing, print the tables, and write paper.json and paper.md into `out`; only: cells whose name holds this."""
+    console = console or Console()
+    cells = [c for c in all_cells(own) if only is None or only in c.name]
+    if not cells:
+        raise ValueError(f"no cell holds {only!r}; there are: {', '.join(c.name for c in all_cells(own))}")
+    rows = run_cells(cells, rates, build, out / "cells" / "paper.jsonl", SEEDS[:seeds], jobs, console)
+    text = tables(rows)
+    console.print(text)
+    (out / "paper.json").write_text(json.dumps(rows, indent=1) + "\n")
+    (out / "paper.md").write_text(text)
+    return rows
+
+
+def tables(rows: list[dict[str, Any]]) -> str:
+    """A table for each task, its anchors first."""
+    lines = ["# The source paper's tasks", "", f"`edge-anp bench paper`: {__doc__}".strip(), ""]
+    for task in dict.fromkeys(r["task"] for r in rows):
+        here = [r for r in rows if r["task"] == task]
+        what = "mse" if "mse" in here[0] else "accuracy"
+        lines += [
+            f"## {task}",
+            "",
+            f"| rule | look-back | decorrelated | rate | test {what} | seconds |",
+            "|" + "---|" * 6,
+        ]
+        if what == "mse":
+            lines += [f"| anchor: {name} | | | | {value:.6f} | |" for name, value in anchors(tasks.load(task)).items()]
+        for key in dict.fromkeys((r["rule"], r["look_back"], r["decorrelate"]) for r in here):
+            each = [r for r in here if (r["rule"], r["look_back"], r["decorrelate"]) == key]
+            values = [r[what] for r in each]
+            spread = f" ± {stdev(values):.6f}" if len(values) > 1 else ""
+            folded = "yes" if key[2] else ""
+            seconds = mean(r["seconds"] for r in each)
+            lines.append(
+                f"| {key[0]} | {key[1]} | {folded} | {each[0]['rate']:g} | {mean(values):.6f}{spread} | {seconds:.0f} |"
+            )
+        lines.append("")
+    return "\n".join(lines)

@@ -1,0 +1,100 @@
+"""What a network would take of a Loihi 2 chip: cores, axons and synaptic memory per layer, held against limits with their sources.
+
+An estimate, not a placement: Intel's own mapper is not public. A layer is split evenly over as few cores as its neurons, its synapses and
+its output axons allow; a core that holds part of a layer needs an input axon for every source that the layer reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+
+from edge_anp.integer import IntegerNetwork
+from edge_anp.topology import INPUT
+from targets.loihi import lower, synapses
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A named limit of the chip."""
+
+    name: str
+    value: int
+    source: str
+
+
+CORES = Limit("cores a chip", 128, "Intel, Loihi 2 technology brief, 2021")
+NEURONS = Limit("neurons a core", 8192, "the same: a million a chip")
+MEMORY = Limit(
+    "synaptic memory a core, bytes",
+    128 * 1024,
+    "Davies et al., Loihi, IEEE Micro 38(1), 2018; how Loihi 2 divides its 192 KB is not public",
+)
+AXONS_IN = Limit("input axons a core", 4096, "Lin et al., Programming SNNs on Loihi, IEEE Computer 51(3), 2018")
+AXONS_OUT = Limit("output axons a core", 4096, "the same")
+DELAY = Limit("steps of delay", lower.LATE_MAX, "lava-nc 0.10.0, lava/proc/dense/process.py: 6 bits")
+EXPONENT = Limit("weight exponent", 7, "lava-nc 0.10.0, lava/proc/dense/process.py")
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a layer takes. memory: bytes of all its synapses, a byte each; a convolution's kernel once a core."""
+
+    cores: int
+    axons_in: int
+    axons_out: int
+    memory: int
+    broken: tuple[str, ...]
+
+
+def measure(net: IntegerNetwork) -> list[Use]:
+    """Each layer's use; `broken` says which limit, by how much, and what would help."""
+    sizes = [layer.size for layer in net.layers]
+    into = [sum(net.input.size if c.source == INPUT else sizes[c.source] for c in x.connections) for x in net.layers]
+    dense, shared, ways = zip(*(_bytes(net, i) for i in range(len(sizes))), strict=True)
+    cores = [1] * len(sizes)
+    for _ in range(2 * len(sizes) + 2):  # cores of a layer depend on those that read it
+        fan = [
+            sum(cores[k] for k, x in enumerate(net.layers) for c in x.connections if c.source == i)
+            for i in range(len(sizes))
+        ]
+        need = [
+            max(ceil(n / NEURONS.value), ceil(d / max(MEMORY.value - s, 1)), ceil(n * f / AXONS_OUT.value), 1)
+            for n, d, s, f in zip(sizes, dense, shared, fan, strict=True)
+        ]
+        need = [min(k, n) for k, n in zip(need, sizes, strict=True)]
+        if need == cores:
+            break
+        cores = need
+    uses = []
+    for i, size in enumerate(sizes):
+        share = ceil(size / cores[i])
+        out, held = share * fan[i], ceil(dense[i] / cores[i]) + shared[i]
+        broken = [*_past(AXONS_IN, into[i], "fewer inputs: pool or split the source"), *ways[i]]
+        broken += _past(AXONS_OUT, out, "fewer layers, or fewer cores of them, that read this one")
+        broken += _past(MEMORY, held, "fewer inputs a neuron")
+        uses.append(Use(cores[i], into[i], out, dense[i] + shared[i], tuple(broken)))
+    return uses
+
+
+def _past(limit: Limit, value: int, remedy: str) -> list[str]:
+    return [f"{value} {limit.name}, the limit is {limit.value}; {remedy}"] if value > limit.value else []
+
+
+def _bytes(net: IntegerNetwork, i: int) -> tuple[int, int, list[str]]:
+    """(bytes that are divided among a layer's cores, bytes that each core holds, limits that a synapse breaks)."""
+    layer, dense, shared, broken = net.layers[i], 0, 0, []
+    plan = lower.schedule.plan(net.layers)
+    for c in layer.connections:
+        source = net.input.shape if c.source == INPUT else net.layers[c.source].shape
+        if plan.lags:
+            broken += _past(DELAY, plan.late(i, c), "a shorter delay")
+        for s in synapses.write(net, i, c, synapses.order(layer.shape), synapses.order(source)):
+            broken += _past(EXPONENT, s.options["exponent"], "pool before the synapse, where weights need not add up")
+            if s.process == "Conv":
+                shared += s.weight.size
+            else:
+                dense += int(np.count_nonzero(s.weight))
+    return dense, shared, broken

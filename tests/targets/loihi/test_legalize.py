@@ -1,0 +1,176 @@
+"""What a network becomes on Loihi is said before training; rewriting changes no spike; what cannot be is refused, all reasons at once."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from edge_anp import conformance, quantize, reference, report, target
+from edge_anp import network as floats
+from edge_anp.errors import BadFile, Unsupported
+from edge_anp.integer import LOIHI2, IntegerConnection, IntegerLayer, IntegerNetwork, IntegerNeuron, Leak
+from edge_anp.network import Connection, Layer, Network
+from edge_anp.neurons import LIF, CubaLIF, Readout
+from edge_anp.synapses import AvgPool2d, Conv2d, Dense, MaxPool2d
+from edge_anp.topology import INPUT, InputContract
+from targets.loihi import TARGET, lower, mapper, run, schedule
+
+
+def lif(beta: object = 0.9, **more):
+    return LIF(torch.as_tensor(beta), torch.tensor(1.0), **more)
+
+
+def network(*neurons, decode="count", size=20):
+    torch.manual_seed(0)
+    layers, width = [], 12
+    for i, neuron in enumerate(neurons):
+        ways = (Connection(i - 1 if i else INPUT, (Dense(torch.randn(size, width) * 0.4),)),)
+        layers.append(Layer((size,), ways, neuron, f"l{i}"))
+        width = size
+    return Network(tuple(layers), InputContract((12,)), decode)
+
+
+STOCK, OWN = "the stock LIF, which a chip can run", "a process of ours"
+
+
+@pytest.mark.parametrize(
+    ("neuron", "words"),
+    [
+        (lif(reset="zero", reset_delay=False), (STOCK,)),
+        (lif(reset="zero"), (STOCK, "the same spikes")),
+        (lif(reset="zero", zero="update"), (OWN, "swallows the next step's input; reset_delay=False is stock")),
+        (lif(), (OWN, "reset_mechanism='zero' is stock")),
+        (lif(reset="none"), (OWN, "reset none")),
+        (lif(0.0, reset="zero"), (OWN, "forgets everything")),
+        (lif(torch.tensor([0.8, 0.9] * 10), reset="zero"), ("2 stock LIFs, one a leak",)),
+        (lif(torch.linspace(0.5, 0.9, 20), reset="zero"), (OWN, "20 different leaks, 0.500..0.900 (one in place of them")),
+        (CubaLIF(torch.tensor(0.9), torch.tensor(1.0), "zero", False, "update", torch.tensor(0.5)), (STOCK,)),
+        (CubaLIF(torch.tensor(0.9), torch.tensor(1.0), "zero", False, "update", torch.tensor(1.0)), (OWN, "alpha 1")),
+        (CubaLIF(torch.tensor(0.9), torch.tensor(1.0), "zero", False, "update", torch.tensor(0.0)), (STOCK, "alpha is 0")),
+    ],
+)  # fmt: skip
+def test_each_layer_is_told_what_it_will_be(neuron, words):
+    net = network(neuron)
+    _, notes = target.review(TARGET, net)
+    assert all(any(word in note for note in notes) for word in words), notes
+    if OWN not in words:
+        assert not any(OWN in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    "neuron",
+    [
+        lif(reset="zero"),
+        CubaLIF(torch.tensor(0.9), torch.tensor(1.0), "subtract", True, "update", torch.tensor(0.0)),
+        LIF(torch.tensor(0.9), torch.rand(20) + 0.5, "zero"),
+    ],
+)
+def test_rewriting_changes_no_spike(neuron):
+    net = network(neuron, lif())
+    legal, _ = TARGET.legalize(net)
+    assert type(legal.layers[0].neuron) is LIF
+    raster = (torch.rand(80, 4, 12) < 0.3).float()
+    with torch.no_grad():
+        a, b = floats.run(net, raster), floats.run(legal, raster)
+    assert all(torch.equal(x, y) for x, y in zip(a.spikes, b.spikes, strict=True))
+    assert a.spikes[1].any()
+
+
+def test_a_membrane_that_is_read_keeps_its_reset():
+    legal, notes = TARGET.legalize(network(lif(reset="zero"), decode="membrane_mean"))
+    assert legal.layers[0].neuron.reset_delay
+    assert "the membrane is read before it" in notes[0]
+
+
+def test_every_reason_at_once():
+    image = (1, 4, 4)
+    pooled = (MaxPool2d(image, (2, 2), (2, 2), (0, 0)), Dense(torch.randn(5, 4)))
+    first = Layer((5,), (Connection(INPUT, pooled), Connection(1, (Dense(torch.randn(5, 3)),), 1)), lif(), "a")
+    thresholds = LIF(torch.tensor(0.9), torch.tensor([1.0, -1.0, 0.5]))
+    last = Layer((3,), (Connection(0, (Dense(torch.randn(3, 5)),)),), thresholds, "b")
+    net = Network((first, last), InputContract(image))
+    reasons, _ = target.review(TARGET, net)
+    words = ("max pool: a synapse adds", "make this connection's delay at least 2", "a threshold is -1")
+    assert [sum(word in r for r in reasons) for word in words] == [1, 1, 1]
+    with pytest.raises(Unsupported, match="loihi cannot run this network"):
+        TARGET.legalize(net)
+    mixed = network(LIF(torch.tensor(0.9), torch.rand(20) + 0.5), decode="membrane_last")
+    assert "its membranes are compared" in target.review(TARGET, mixed)[0][0]
+
+
+def test_lags_make_every_connection_on_time():
+    def layer(*ways):
+        return Layer((1,), tuple(Connection(s, (Dense(torch.ones(1, 1)),), d) for s, d in ways), lif())
+
+    chain = (layer((INPUT, 0)), layer((0, 0), (1, 1)), layer((1, 0), (INPUT, 0), (0, 2)))
+    plan = schedule.plan(chain)
+    assert plan.lags == (1, 2, 3)
+    assert [plan.late(2, c) for c in chain[2].connections] == [0, 2, 3]
+    assert plan.late(1, chain[1].connections[1]) == 0
+    assert schedule.plan((layer((INPUT, 0), (1, 2)), layer((0, 0)))).lags == (1, 2)
+    assert schedule.plan((layer((INPUT, 3)),)).lags == (0,)
+    assert "at least 2" in schedule.plan((layer((INPUT, 0), (1, 1)), layer((0, 0)))).reasons[0]
+
+
+def test_pools_grids_of_leaks_and_thresholds_through_lava(tmp_path):
+    """Mean pooling before and after a synapse, thresholds and leaks that differ, a zero reset by Leaky: quantized, and equal in Lava."""
+    torch.manual_seed(0)
+    image = (2, 6, 6)
+    conv = Conv2d(image, (3, 3), (1, 1), (1, 1), torch.randn(3, 2, 3, 3) * 0.5)
+    after = (conv, AvgPool2d((3, 6, 6), (2, 2), (2, 2), (0, 0)))
+    before = (AvgPool2d((3, 3, 3), (2, 2), (1, 1), (0, 0)), Dense(torch.randn(8, 12) * 0.8))
+    leaks = torch.tensor([0.8, 0.95] * 4)
+    layers = (
+        Layer((3, 3, 3), (Connection(INPUT, after),), lif(reset="zero")),
+        Layer((8,), (Connection(0, before), Connection(1, (Dense(torch.randn(8, 8) * 0.2),), 1)),
+              LIF(leaks, torch.rand(8) * 0.2 + 0.3, "zero")),
+        Layer((4,), (Connection(1, (Dense(torch.randn(4, 8)),)), Connection(0, (Dense(torch.randn(4, 27)),), 2)),
+              Readout(torch.tensor(0.9))),
+    )  # fmt: skip
+    net, _ = TARGET.legalize(Network(layers, InputContract(image), "membrane_mean"))
+    raster = (torch.rand(30, 4, 72) < 0.3).float()
+    integers, loss = quantize.quantize(net, raster, LOIHI2)
+    assert min(a for a in loss.agreement if a is not None) > 0.9
+    lower.lower(integers, tmp_path, "")
+    people = run.read_description(tmp_path / "lava.npz")["populations"]
+    assert [p["layer"] for p in people] == [0, 1, 1, 2]
+    assert {p["process"] for p in people} == {"LIF"}
+    with run.Session(tmp_path, "lava-fixed", 60) as lava:
+        x = raster[:, 0].numpy().astype(np.int8)
+        want = reference.run(integers, x)
+        assert all(want.spikes[i].any() for i in (0, 1))
+        assert conformance.first_difference(want, lava.run(x)) is None
+
+
+def wide(inputs, size):
+    neuron = IntegerNeuron(Leak(np.full(size, 3686), 12), None, np.full(size, 640), "zero", False)
+    ways = (IntegerConnection(INPUT, (Dense(np.full((size, inputs), 2, np.int16)),), 6),)
+    layers = (IntegerLayer((size,), ways, np.zeros(size, np.int64), neuron, np.ones(size), "wide"),)
+    return IntegerNetwork(LOIHI2, layers, InputContract((inputs,), high=1))
+
+
+def test_the_mapper_names_the_layer_the_limit_and_the_excess():
+    (small,) = mapper.measure(wide(100, 64))
+    assert (small.cores, small.axons_in, small.memory, small.broken) == (1, 100, 6400, ())
+    (split,) = mapper.measure(wide(4000, 64))
+    assert split.cores == 2  # 250 KiB of synapses
+    (broken,) = mapper.measure(wide(5000, 8))
+    assert broken.broken == ("5000 input axons a core, the limit is 4096; fewer inputs: pool or split the source",)
+
+
+def test_an_artifact_has_its_report(tmp_path):
+    net = wide(100, 64)
+    target.compile_to(TARGET, net, tmp_path / "out", None, [np.zeros((3, 100), np.int8)])
+    tables = json.loads((tmp_path / "out/report.json").read_text())["tables"]
+    assert tables[0]["rows"] == [["wide", "stock LIF", 64, 1, 100, 0, "6.2"]]
+    assert len(report.artifact_tables(tmp_path / "out")) == 2
+    assert (tmp_path / "out/network.net").is_file()
+    (tmp_path / "out/report.json").write_text("{")
+    with pytest.raises(BadFile, match=r"report\.json"):
+        report.artifact_tables(tmp_path / "out")
+    subtract = replace(net.layers[0], neuron=replace(net.layers[0].neuron, reset="subtract"))
+    target.compile_to(TARGET, replace(net, layers=(subtract,)), tmp_path / "out", None, [np.zeros((3, 100), np.int8)])
+    assert not (tmp_path / "out/network.net").exists()
+    assert "a chip would need microcode" in (tmp_path / "out/README.md").read_text()

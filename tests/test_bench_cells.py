@@ -1,0 +1,135 @@
+"""Tables of trainings: what is done is not done again, rates are chosen on validation data, and every row says what it cost."""
+
+import json
+from concurrent.futures import Executor, Future
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_anp import bench_accuracy, bench_cells, bench_paper, tasks
+from edge_anp.bench_cells import Cell, Job, best_rate, measure, run_cells
+from edge_anp.learning.feedback import FeedbackANP
+from edge_anp.network import run
+
+CELL = Cell("digits", "recurrent-8", "feedback-anp", "reward", "0", updates=2, batch=8)
+
+
+def test_what_is_done_is_not_done_again(tmp_path, monkeypatch):
+    file = tmp_path / "cells.jsonl"
+    monkeypatch.setattr(bench_cells, "ProcessPoolExecutor", lambda jobs, context: Here())
+    go = lambda: run_cells([CELL], lambda c: (1e-3, 1e-2), bench_accuracy.build, file, (42, 101))  # noqa: E731
+    rows = go()
+    lines = file.read_text().splitlines()
+    assert len(lines) == 2 * 2 + 2
+    file.write_text("\n".join(lines[:3]) + '\n{"key": "cut o')  # stopped in the middle of a line
+    again = go()
+    assert len(file.read_text().splitlines()) == len(lines)
+    for a, b in zip(rows, again, strict=True):
+        assert {k: v for k, v in a.items() if k != "seconds"} == {k: v for k, v in b.items() if k != "seconds"}
+    want = {
+        "task",
+        "network",
+        "rule",
+        "signal",
+        "look_back",
+        "error",
+        "seed",
+        "accuracy",
+        "rate",
+        "trials",
+        "samples",
+        "forward_passes",
+        "asked",
+        "seconds",
+    }
+    assert want <= set(rows[0])
+    assert (rows[0]["look_back"], rows[0]["trials"], rows[0]["samples"], rows[0]["asked"]) == (
+        0,
+        4,
+        16,
+        {"rewards": 16},
+    )
+
+
+class Here(Executor):
+    """The same calls in this process, one after the other."""
+
+    def submit(self, fn, /, *arguments, **options):
+        future = Future()
+        future.set_result(fn(*arguments, **options))
+        return future
+
+
+@given(st.lists(st.floats(0, 1), min_size=3, max_size=3))
+def test_the_best_rate_is_that_of_the_best_validation(accuracies):
+    jobs = [Job(CELL, rate, 1, False) for rate in (1.0, 2.0, 3.0)]
+    done = {j.key: {"accuracy": a} for j, a in zip(jobs, accuracies, strict=True)}
+    best = best_rate(jobs, done)
+    assert accuracies[int(best) - 1] == max(accuracies)
+    done = {j.key: {"mse": a} for j, a in zip(jobs, accuracies, strict=True)}
+    assert accuracies[int(best_rate(jobs, done)) - 1] == min(accuracies)
+
+
+def test_a_diverging_run_is_judged_and_says_so():
+    job = Job(
+        Cell("digits", "recurrent-8", "np-trace", "score", "", updates=3, batch=8, optimizer="SGD"), 1e30, 1, False
+    )
+    outcome = measure(job, bench_accuracy.build)
+    assert outcome["stopped"]
+    assert 0 <= outcome["accuracy"] <= 1
+
+
+@pytest.mark.parametrize("bench", [bench_accuracy, bench_paper])
+def test_every_cell_has_its_rule_and_its_network(bench, monkeypatch):
+    small = tasks.load("digits")
+    names = [c.name for c in bench.all_cells()]
+    assert len(set(names)) == len(names)
+    for cell in bench.all_cells():
+        rule = bench_cells.rule_of(cell)
+        assert rule.signal == cell.signal
+        inner = getattr(rule, "rule", rule)
+        if cell.rule == "feedback-anp":
+            assert isinstance(inner, FeedbackANP)
+            assert inner.look_back == (None if cell.look_back == "T" else int(cell.look_back))
+        assert len(bench.rates(cell)) == 5
+        if cell.task in ("digits", "mackey_glass", "copying"):
+            task = small if cell.task == "digits" else tasks.load(cell.task)
+            net = bench.build(cell.network, task, 0)
+            raster, _ = task.train.batch(range(2))
+            run(net, raster)
+            inner.init(net, 0)
+
+
+def test_hidden_layers_of_every_network_spike():
+    task = tasks.load("digits")
+    raster, _ = task.train.batch(range(50))
+    for name in ("recurrent-128", "two-layers", "convolution"):
+        net = bench_accuracy.build(name, task, 42)
+        for spikes in run(net, raster).spikes[:-1]:
+            assert 0.01 < float(spikes.detach().mean()) < 0.6
+
+
+def test_differences_are_paired_by_seed():
+    rows = [{"seed": s, "accuracy": a} for s, a in ((1, 0.9), (2, 0.8), (3, 0.7))]
+    assert bench_accuracy.difference(rows, {1: 0.91, 2: 0.81, 3: 0.71}) == "-1.00 ± 0.00"
+    assert bench_accuracy.difference(rows, {1: 0.91}) == "-"
+
+
+def test_anchors_of_what_is_computed():
+    found = bench_paper.anchors(tasks.load("mackey_glass"))
+    assert (
+        found["line through 16"] < 0.15 * found["line through 1"]
+    )  # a recall of 15 steps ago: wrong in the first 15 of 250 alone
+    assert found["line through 1"] < found["zero"]
+
+
+def test_tables_hold_every_rule(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench_cells, "ProcessPoolExecutor", lambda jobs, context: Here())
+    monkeypatch.setattr(bench_accuracy, "all_cells", lambda own=None: [CELL])
+    monkeypatch.setattr(bench_accuracy, "RATES", (1e-3,))
+    rows = bench_accuracy.bench_accuracy(tmp_path, None, None, 1, 2)
+    assert json.loads((tmp_path / "accuracy.json").read_text()) == json.loads(json.dumps(rows))
+    assert "feedback-anp | reward | 0" in (tmp_path / "accuracy.md").read_text()
+    with pytest.raises(ValueError, match="no cell holds 'nothing'"):
+        bench_accuracy.bench_accuracy(tmp_path, None, "nothing", 1, 2)
