@@ -37,6 +37,12 @@ def _speed(options: Options) -> None:
     run_bench(options.out)
 
 
+def _ondevice(options: Options) -> None:
+    from edge_anp.bench_ondevice import bench
+
+    bench(options.seeds or 10, options.out)
+
+
 def _loihi(options: Options) -> None:
     from edge_anp.bench_loihi import bench_loihi
 
@@ -65,6 +71,7 @@ BENCHMARKS: dict[str, Callable[[Options], None]] = {
     "digits": _digits,
     "conformance": _conformance,
     "speed": _speed,
+    "ondevice": _ondevice,
     "loihi": _loihi,
     "learning": _learning,
     "accuracy": _accuracy,

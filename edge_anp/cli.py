@@ -1,4 +1,4 @@
-"""The command line: edge-anp check | train | compile | verify | report | bench | demo | doctor.
+"""The command line: edge-anp check | train | compile | verify | learn | report | bench | demo | doctor.
 
 Exit codes: 0 ok; 1 a difference, or something that `check` found; 2 bad input; 3 a missing tool; 130 Ctrl-C. An error is one paragraph;
 `--debug`, anywhere on the line, shows where it came from.
@@ -127,6 +127,16 @@ def compile_(
     option: Annotated[
         list[str] | None, typer.Option(help="of the target, NAME=VALUE; mcu: prefix=NAME of what C defines")
     ] = None,
+    learn: Annotated[
+        str | None, typer.Option(help="what goes on learning there: all, input,readout, or readout")
+    ] = None,
+    guesses: Annotated[int, typer.Option(help="with --learn: answers a trial at most")] = 2,
+    master_bits: Annotated[int, typer.Option(help="with --learn: 16, or 8 for half of the memory")] = 16,
+    every: Annotated[int, typer.Option(help="with --learn: one step in 2^EVERY changes weights")] = 0,
+    budget: Annotated[int, typer.Option(help="with --learn: trials in which the rates anneal; 0: never")] = 4000,
+    steps: Annotated[
+        int | None, typer.Option(help="with --learn: steps of a trial at most; default: the task's")
+    ] = None,
     json_file: Json = None,
 ) -> None:
     """Quantize a network and compile it for a target; say what quantization cost."""
@@ -137,9 +147,14 @@ def compile_(
     found = tasks.load(calibrate, data)
     raster, _ = found.train.batch(np.arange(min(4, len(found.train))))
     opened = sources.open_model(model, weights, found.input.shape, raster, decode)
+    learning = (
+        {"learn": learn, "guesses": guesses, "bits": master_bits, "every": every, "budget": budget, "steps": steps}
+        if learn
+        else {}
+    )
     with out.status("quantizing and compiling"):
         done = compilation.compile_network(
-            opened.network, target, out_folder, found.train, samples, sources.parse_options(option)
+            opened.network, target, out_folder, found.train, samples, sources.parse_options(option), **learning
         )
     if done.loss is not None:
         out.print(report.loss_table(done.network, done.loss))
@@ -254,3 +269,6 @@ def main() -> None:
         sys.argv.remove("--debug")
         os.environ["EDGE_ANP_DEBUG"] = "1"
     app()
+
+
+from edge_anp import cli_learn  # noqa: E402, F401  its command joins the others here

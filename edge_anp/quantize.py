@@ -8,6 +8,7 @@ units.py searches, for each layer, the shifts of smallest expected error; the un
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -36,6 +37,7 @@ from edge_anp.topology import INPUT, InputContract
 from edge_anp.units import Rows, Sharing, integer_path, largest_sum, measure_rows, search_units
 
 LEAK_TOLERANCE = 0.05  # of 1 - beta: a leak that misses it takes the wider form (design.md 5)
+ROOM = 1.5  # a weight that learns may grow by half before it saturates
 HEADROOM = 1.05  # calibration has not seen the largest membrane there will ever be
 
 
@@ -44,8 +46,11 @@ def quantize(
     calibration: Float[Tensor, "T B I"],
     arithmetic: Arithmetic = MCU16,
     targets: np.ndarray | None = None,
+    learning: frozenset[int] = frozenset(),
 ) -> tuple[IntegerNetwork, QuantizationLoss]:
     """Quantize `network` on a raster it will meet; with its `targets` [B] the loss states accuracies too.
+
+    learning: layers that will learn, and those they feed: one unit each, and room for weights to grow.
 
     Raise OutOfRange, with layer, number and limit, when the numbers cannot be made to fit.
     """
@@ -60,7 +65,9 @@ def quantize(
     contract = InputContract(network.input.shape, network.input.dt, scale, high)
     with torch.no_grad():
         trace = floats.run(network, raster)
-        layers = tuple(_layer(network, i, raster, trace, contract, arithmetic) for i in range(len(network.layers)))
+        layers = tuple(
+            _layer(network, i, raster, trace, contract, arithmetic, i in learning) for i in range(len(network.layers))
+        )
     net = IntegerNetwork(arithmetic, layers, contract, network.decode)
     return net, measure(network, net, raster, trace, targets)
 
@@ -80,16 +87,19 @@ def input_scale(x: np.ndarray, high: int) -> float:
 
 
 def _layer(
-    network: Network, i: int, raster: Tensor, trace: Trace, contract: InputContract, a: Arithmetic
+    network: Network, i: int, raster: Tensor, trace: Trace, contract: InputContract, a: Arithmetic, learns: bool = False
 ) -> IntegerLayer:
     layer = network.layers[i]
     rows = [
         measure_rows(layer, c, raster if c.source == INPUT else trace.spikes[c.source], contract, a)
         for c in layer.connections
     ]
+    if learns:
+        rows = [replace(r, largest=r.largest * ROOM) for r in rows]
     neuron = layer.neuron
     threshold = _numpy(neuron.threshold, layer) if isinstance(neuron, LIF) else None
-    sharing = _sharing(layer, threshold, i == len(network.layers) - 1 and network.decode.startswith("membrane"), a)
+    compared = i == len(network.layers) - 1 and network.decode.startswith("membrane")
+    sharing = _sharing(layer, threshold, learns or compared, a)
     bias = _bias(network, layer)
     floor = np.maximum(_smallest_units(layer, trace.states[i], a), np.abs(bias) / a.bias_max)
     room = _room(layer, a)

@@ -15,11 +15,12 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from edge_anp import artifact, integer
+from edge_anp import artifact, integer, ondevice_plan
 from edge_anp.artifact import Artifact
 from edge_anp.errors import ToolMissing, Unsupported
 from edge_anp.integer import Arithmetic, IntegerNetwork, Trace
 from edge_anp.kinds import KINDS, find_kinds, kinds
+from edge_anp.ondevice_plan import LearningPlan
 
 GROUP = "edge_anp.targets"
 
@@ -181,11 +182,13 @@ def compile_to(
     network: Any,
     rasters: Sequence[np.ndarray],
     options: Mapping[str, str] | None = None,
+    learning: LearningPlan | None = None,
 ) -> Artifact:
     """Compile `net` for `target` into `folder`, with the reference's answers to `rasters` [T, I] as golden vectors.
 
-    network: the float network with numpy arrays, or None. options: of this target alone. Raise Unsupported, all reasons, before any
-    file is written. The files are made beside `folder` and moved into it, artifact.json last: a crash leaves the old artifact or none.
+    network: the float network with numpy arrays, or None. options: of this target alone.
+    learning: what of the network goes on learning there. Raise Unsupported, all reasons, before any file is written. The files
+    are made beside `folder` and moved into it, artifact.json last: a crash leaves the old artifact or none.
     """
     options, known = options or {}, getattr(target, "options", ())
     for name in sorted(set(options) - set(known)):
@@ -193,10 +196,15 @@ def compile_to(
     reasons = missing(target, net)
     if reasons:
         raise Unsupported(reasons, target.name)
+    if learning is not None and not hasattr(target, "open_learner"):
+        raise Unsupported("it does not learn; compile without --learn", target.name)
+    extra: dict[str, Any] = {} if learning is None else {"learning": learning}
     golden = artifact.make_golden(net, rasters)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as place:
-        made = target.lower(net, Path(place), network, golden=artifact.digest(golden), **options)
+        made = target.lower(net, Path(place), network, golden=artifact.digest(golden), **options, **extra)
+        if learning is not None:
+            ondevice_plan.save(learning, Path(place) / "learning.npz")
         integer.save(net, Path(place) / "integer.npz")
         artifact.write_golden(Path(place), golden)
         if network is not None:
@@ -204,7 +212,7 @@ def compile_to(
 
             floats.save(network, Path(place) / "network.npz")
         folder.mkdir(exist_ok=True)
-        for name in (artifact.NAME, "network.npz", "network.net"):
+        for name in (artifact.NAME, "network.npz", "network.net", "learning.npz"):
             (folder / name).unlink(missing_ok=True)
         for path in sorted(p for p in Path(place).rglob("*") if p.is_file()):
             there = folder / path.relative_to(place)

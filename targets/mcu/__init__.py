@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edge_anp import integer, target
+from edge_anp import integer, ondevice_plan, target
 from edge_anp.artifact import Artifact
 from edge_anp.errors import Unsupported
 from edge_anp.integer import MCU16, Arithmetic, IntegerNetwork
 from edge_anp.kinds import KINDS
-from targets.mcu import lower, run, sizes
+from edge_anp.ondevice_plan import LearningPlan
+from targets.mcu import learn_run, lower, run, sizes
 from targets.mcu.cores import CORES
+from targets.mcu.learn_session import LearnSession
 from targets.mcu.session import Session
 
 QEMU = tuple(f"qemu:{name}" for name in CORES)
@@ -46,14 +48,25 @@ class Mcu:
         return sizes.estimate(network)
 
     def lower(
-        self, net: IntegerNetwork, folder: Path, network: Any = None, golden: str = "", prefix: str = "network"
+        self,
+        net: IntegerNetwork,
+        folder: Path,
+        network: Any = None,
+        golden: str = "",
+        prefix: str = "network",
+        learning: LearningPlan | None = None,
     ) -> Artifact:
-        """Write the C files; `prefix` begins every name that model.c defines."""
-        return lower.lower(net, folder, golden, self.runners, prefix)
+        """Write the C files; `prefix` begins every name that model.c defines; `learning`: what of it goes on learning."""
+        return lower.lower(net, folder, golden, self.runners, prefix, learning)
 
     def open(self, folder: Path, runner: str, limit_s: float = 600) -> Session:
         """Build the folder's C for `runner` and start it."""
         return run.open_session(folder, runner, integer.load(folder / "integer.npz"), limit_s)
+
+    def open_learner(self, folder: Path, runner: str, limit_s: float = 600) -> LearnSession:
+        """Build the folder's learner for `runner` and start it."""
+        net, plan = integer.load(folder / "integer.npz"), ondevice_plan.load(folder / "learning.npz")
+        return learn_run.open_learner(folder, runner, net, plan, limit_s)
 
 
 TARGET = Mcu()

@@ -13,6 +13,7 @@ from targets.mcu.cores import PACKAGES, Core
 
 ROOM = Path(__file__).parent
 RUNTIME, HARNESS = ROOM / "runtime", ROOM / "harness"
+LEARNER = tuple(f"learn_{part}" for part in ["noise", "trial", "answer", "credit", "rows", "commit", "weights", "save"])
 WARNINGS = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
 LIMIT_S = 120  # for one compiler run
 STACK = 2048
@@ -48,6 +49,17 @@ def amalgamate() -> str:
         text = "\n".join(line for line in lines if line != '#include "edge_anp_table.h"')
         parts.append(SMALL.format(text) if small else text)
     return "\n".join(parts) + "\n"
+
+
+def amalgamate_learner() -> str:
+    """The learner as one file, edge_anp_learn.c: it goes beside edge_anp.c."""
+    lines = [line for name in LEARNER for line in (RUNTIME / f"{name}.c").read_text().splitlines()]
+    includes = {'#include "edge_anp_learn_table.h"', '#include "edge_anp_save.h"'}
+    text = "\n".join(line for line in lines if line not in includes)
+    head = HEAD.replace("The runtime", "The learner").replace(
+        "edge_anp.h says", "edge_anp_learn.h and edge_anp_save.h say"
+    )
+    return head.replace('"edge_anp_table.h"', '"edge_anp_learn_table.h"\n#include "edge_anp_save.h"') + text + "\n"
 
 
 def require(program: str) -> str:

@@ -11,9 +11,10 @@ from pathlib import Path
 from edge_anp.artifact import Artifact, describe
 from edge_anp.errors import Unsupported
 from edge_anp.integer import IntegerNetwork
+from edge_anp.ondevice_plan import LearningPlan
 from edge_anp.synapses import Convolution, Window
 from edge_anp.topology import INPUT
-from targets.mcu import build, model, tables
+from targets.mcu import build, learning, model, tables
 from targets.mcu.folder import files as folder_files
 
 NAME = "mcu"
@@ -26,7 +27,12 @@ KEYWORDS = re.compile(
 
 
 def lower(
-    net: IntegerNetwork, folder: Path, golden: str, runners: tuple[str, ...], prefix: str = "network"
+    net: IntegerNetwork,
+    folder: Path,
+    golden: str,
+    runners: tuple[str, ...],
+    prefix: str = "network",
+    plan: LearningPlan | None = None,
 ) -> Artifact:
     """Write the runtime, the network's tables and what build systems want. Raise Unsupported before any file is written."""
     if not PREFIX.fullmatch(prefix) or KEYWORDS.fullmatch(prefix) or prefix.startswith("ea_"):
@@ -52,6 +58,13 @@ def lower(
     for name, text in folder_files(table, net, prefix):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
+    if plan is not None:
+        learned = learning.write(net, plan, table)
+        (folder / "edge_anp_learn.c").write_text(build.amalgamate_learner())
+        for name in ("edge_anp_learn.h", "edge_anp_learn_table.h", "edge_anp_save.h"):
+            shutil.copyfile(build.RUNTIME / name, folder / name)
+        (folder / "learn.c").write_text(learning.source(learned, prefix))
+        (folder / "learn.h").write_text(learning.header(learned, plan, prefix))
     return describe(folder, NAME, runners, net, golden)
 
 

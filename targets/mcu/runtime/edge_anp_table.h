@@ -140,6 +140,8 @@ extern void ea_score(const ea_table *t, uint8_t *state, const ea_layer *layer);
 extern void ea_rows(const uint32_t *weights, uint32_t words, const ea_events *events, uint32_t n, ea_target target);
 extern void ea_products(const uint32_t *weights, uint32_t words, const ea_events *events, uint32_t n, ea_target target);
 extern void ea_advance(const ea_model *model, uint8_t *state, const ea_source *input);
+extern void ea_source_of(const ea_table *t, uint8_t *state, const ea_connection *c, const ea_source *input, ea_source *source);
+extern void ea_connect(const ea_model *m, uint8_t *state, const ea_connection *c, ea_source *x, int32_t *drive);
 extern void ea_age(uint32_t *ring, uint32_t words, uint32_t slots);
 extern uint32_t ea_crc(uint32_t crc, const void *data, uint32_t bytes);
 extern int32_t ea_check(const ea_model *m, const ea_table *t);

@@ -2,7 +2,7 @@
 #include "edge_anp_table.h"
 
 /* What a connection reads in this step. */
-static void source_of(const ea_table *t, uint8_t *state, const ea_connection *c, const ea_source *input, ea_source *source)
+void ea_source_of(const ea_table *t, uint8_t *state, const ea_connection *c, const ea_source *input, ea_source *source)
 {
     source->form = input->form;
     source->at = input->at;
@@ -38,6 +38,24 @@ void ea_fill(int32_t *drive, const int32_t *bias, uint32_t size)
     }
 }
 
+/* drive += shift(w x, F). */
+static inline void connect(const ea_model *m, uint8_t *state, const ea_connection *c, ea_source *x, int32_t *drive)
+{
+    const uint8_t *table = (const uint8_t *)m->table;
+    const ea_map *map = (const ea_map *)(const void *)&table[c->first];
+    if (c->maps == 1u && map->out == 0u) {
+        const ea_target target = {drive, c->shift};
+        m->kernels->synapse[map->kind](map, &table[map->weights], x, target);
+    } else {
+        m->kernels->path(m, state, c, x, drive);
+    }
+}
+
+void ea_connect(const ea_model *m, uint8_t *state, const ea_connection *c, ea_source *x, int32_t *drive)
+{
+    connect(m, state, c, x, drive);
+}
+
 /* A connection whose source is silent adds shift(0) = 0. A layer at rest without events stays exactly as it is: its step is a
  * function of its state and its drive, and with this very drive it changed nothing before.
  */
@@ -49,11 +67,10 @@ static void step_layer(const ea_model *m, uint8_t *state, const ea_layer *layer,
     const int32_t *bias = (layer->bias != 0u) ? (const int32_t *)(const void *)&table[layer->bias] : NULL;
     int32_t *drive = ea_sums(state, t->drive);
     uint32_t *rest = ea_words(state, layer->rest);
-    const ea_map *map;
     uint32_t k, changed, busy = 0;
     for (k = 0; k < layer->connections; k++) {
         ea_source source;
-        source_of(t, state, &c[k], input, &source);
+        ea_source_of(t, state, &c[k], input, &source);
         if (source.form->active(&source) == 0u) {
             continue;
         }
@@ -61,13 +78,7 @@ static void step_layer(const ea_model *m, uint8_t *state, const ea_layer *layer,
             busy = 1;
             ea_fill(drive, bias, layer->size);
         }
-        map = (const ea_map *)(const void *)&table[c[k].first];
-        if (c[k].maps == 1u && map->out == 0u) {
-            const ea_target target = {drive, c[k].shift};
-            m->kernels->synapse[map->kind](map, &table[map->weights], &source, target);
-        } else {
-            m->kernels->path(m, state, &c[k], &source, drive);
-        }
+        connect(m, state, &c[k], &source, drive);
     }
     if (busy == 0u) {
         if (*rest == 1u) {

@@ -1,0 +1,68 @@
+"""Answers and what they teach, in integers: a softmax without a table, guesses without replacement, and the error of the outputs.
+
+d     = (max - score) / 2^TS                       in 1/256 octave
+v     = ((512 - d mod 256) << 3) >> (d / 256 + X)  about 4096 2^-d; 0 beyond 12 octaves; X keeps the sum S below 2^16
+p     = 128 v / S                                  in 1/128
+a     drawn from v without those already tried, by 16 bits of noise
+yes   e = p - 128 onehot(a)                        e = -grad log P(the answers given), in 1/128
+no    e_c = p_c for those tried, -P v_c / (S - V) for the others; V = sum of v, P = sum of p, over those tried
+r     e = (r e_yes + (128 - r) e_no + 64) >> 7     a reward r / 128
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+ONE = 128  # a full reward; the whole of a probability
+OCTAVES, LARGEST = 12, 65_535
+
+
+def softmax(scores: np.ndarray, temperature: int) -> np.ndarray:
+    """[K] -> v."""
+    scores = scores.astype(np.int64)
+    distance = scores.max() - scores
+    d = distance >> temperature if temperature >= 0 else distance << -temperature
+    octave = d >> 8
+    return np.where(
+        octave > OCTAVES, 0, ((512 - (d & 255)) << 3) >> (np.minimum(octave, OCTAVES) + narrowing(len(scores)))
+    )
+
+
+def narrowing(classes: int) -> int:
+    """X: bits taken off so that `classes` values of 4096 add up to less than 2^16."""
+    return max(0, (4096 * classes // (LARGEST + 1)).bit_length())
+
+
+def draw(v: np.ndarray, tried: Sequence[int], word: int) -> int:
+    """The next answer, from 32 random bits."""
+    left = int(v.sum()) - sum(int(v[a]) for a in tried)
+    r, answer = ((word >> 16) * left) >> 16, -1
+    for c in range(len(v)):
+        if c not in tried:
+            answer = c
+            if r < v[c]:
+                break
+            r -= int(v[c])
+    return answer
+
+
+def error(v: np.ndarray, tried: Sequence[int], reward: int) -> np.ndarray:
+    """e [K] after a reward of `reward` / 128 for the last of the answers tried."""
+    total = int(v.sum())
+    p = v * ONE // total
+    yes = p.copy()
+    yes[tried[-1]] -= ONE
+    gone = sum(int(v[a]) for a in tried)
+    bad = gone * ONE // total
+    no = -(bad * v // max(total - gone, 1))
+    no[list(tried)] = p[list(tried)]
+    return (reward * yes + (ONE - reward) * no + ONE // 2) >> 7
+
+
+def label_error(v: np.ndarray, label: int) -> np.ndarray:
+    """e [K] when the right answer is known: p - onehot."""
+    e = v * ONE // int(v.sum())
+    e[label] -= ONE
+    return e
