@@ -75,7 +75,7 @@ static uint32_t gather(const ea_learner *l, const ea_learn_table *t, uint8_t *bl
     const int32_t least = smallest(t, s->rate + ea_annealing(t, ((const ea_learn_head *)(void *)block)->trial));
     const ea_learn_head *head = (const ea_learn_head *)(void *)block;
     const ea_table *net = (const ea_table *)l->model->table;
-    const int32_t g = (s->layer == net->layers - 1u) ? 256 : ((const uint16_t *)(const void *)&block[t->g])[at];
+    const int32_t g = (s->layer == net->layers - 1u) ? 256 : (int32_t)((const uint16_t *)(const void *)&block[t->g])[at];
     const uint32_t shift = (s->layer == net->layers - 1u) ? 8u : t->horizon;
     const int16_t *h = ea_shorts(block, s->h);
     uint32_t count = 0, w, n, word;

@@ -133,9 +133,10 @@ static int32_t program(const ea_learn_table *t, uint8_t *block, const ea_flash *
         }
     } else {
         uint32_t content[EA_JOURNAL_WORDS];
-        const uint8_t *from = (const uint8_t *)content;
+        const uint8_t *from;
         place = (head_pages - 1u - (head->saved - pages)) * flash->page;
         write_head(t, block, content);
+        from = (const uint8_t *)content;
         for (k = 0; k < flash->page && place + k < 4u * EA_JOURNAL_WORDS; k++) {
             bytes[k] = from[place + k];
         }

@@ -67,7 +67,7 @@ static const uint8_t *learned(const ea_learn_table *t, const uint8_t *block, uin
 }
 
 /* As ea_connect, with a matrix of the block: sums of their own where they must be whole before they are shifted. */
-static void connect(const ea_model *m, uint8_t *state, const ea_connection *c, const ea_source *x, const void *weights, int32_t *drive, uint32_t size)
+static void learn_connect(const ea_model *m, uint8_t *state, const ea_connection *c, const ea_source *x, const void *weights, int32_t *drive, uint32_t size)
 {
     const ea_map *map = (const ea_map *)(const void *)((const uint8_t *)m->table + c->first);
     ea_target target;
@@ -88,7 +88,7 @@ static void connect(const ea_model *m, uint8_t *state, const ea_connection *c, c
 }
 
 /* A layer's step as ea_advance does it, on the weights of the block. */
-static void step_layer(const ea_learner *l, const ea_learn_table *t, uint8_t *block, uint32_t index, const ea_source *input)
+static void learn_layer(const ea_learner *l, const ea_learn_table *t, uint8_t *block, uint32_t index, const ea_source *input)
 {
     const ea_model *m = l->model;
     const uint8_t *table = (const uint8_t *)m->table;
@@ -109,7 +109,7 @@ static void step_layer(const ea_learner *l, const ea_learn_table *t, uint8_t *bl
         if (weights == NULL) {
             ea_connect(m, state, &c[k], &source, drive);
         } else {
-            connect(m, state, &c[k], &source, weights, drive, layer->size);
+            learn_connect(m, state, &c[k], &source, weights, drive, layer->size);
         }
     }
     if (t->rule == 1u) {
@@ -185,7 +185,7 @@ static void keep_input(const ea_learn_table *t, uint8_t *block, ea_source *input
     }
 }
 
-static int32_t advance(const ea_learner *l, const ea_learn_table *t, uint8_t *block, ea_source *input)
+static int32_t learn_advance(const ea_learner *l, const ea_learn_table *t, uint8_t *block, ea_source *input)
 {
     const ea_table *net = (const ea_table *)l->model->table;
     const ea_layer *layers = ea_layers(net);
@@ -203,7 +203,7 @@ static int32_t advance(const ea_learner *l, const ea_learn_table *t, uint8_t *bl
         ea_age(ea_words(state, layers[k].spikes), (layers[k].size + 31u) / 32u, layers[k].slots);
     }
     for (k = 0; k < net->layers; k++) {
-        step_layer(l, t, block, k, input);
+        learn_layer(l, t, block, k, input);
     }
     if (l->model->kernels->score != NULL && head->steps < EA_COUNTED) {
         head->steps++;
@@ -238,7 +238,7 @@ int32_t ea_learn_step_bits(const ea_learner *learner, void *block, const uint32_
     input.form = &ea_bits;
     input.at = bits;
     input.count = 0;
-    return advance(learner, t, (uint8_t *)block, &input);
+    return learn_advance(learner, t, (uint8_t *)block, &input);
 }
 
 int32_t ea_learn_step_events(const ea_learner *learner, void *block, const uint16_t *events, uint32_t count)
@@ -258,7 +258,7 @@ int32_t ea_learn_step_events(const ea_learner *learner, void *block, const uint1
     input.form = &ea_list;
     input.at = events;
     input.count = count;
-    return advance(learner, t, (uint8_t *)block, &input);
+    return learn_advance(learner, t, (uint8_t *)block, &input);
 }
 
 int32_t ea_learn_step_bytes(const ea_learner *learner, void *block, const int8_t *numbers)
@@ -278,5 +278,5 @@ int32_t ea_learn_step_bytes(const ea_learner *learner, void *block, const int8_t
     input.form = &ea_bytes;
     input.at = numbers;
     input.count = 0;
-    return advance(learner, t, (uint8_t *)block, &input);
+    return learn_advance(learner, t, (uint8_t *)block, &input);
 }

@@ -2,7 +2,7 @@
 #include "edge_anp_table.h"
 
 /* What a connection reads in this step. */
-void ea_source_of(const ea_table *t, uint8_t *state, const ea_connection *c, const ea_source *input, ea_source *source)
+EA_INLINE void source_of(const ea_table *t, uint8_t *state, const ea_connection *c, const ea_source *input, ea_source *source)
 {
     source->form = input->form;
     source->at = input->at;
@@ -39,7 +39,7 @@ void ea_fill(int32_t *drive, const int32_t *bias, uint32_t size)
 }
 
 /* drive += shift(w x, F). */
-static inline void connect(const ea_model *m, uint8_t *state, const ea_connection *c, ea_source *x, int32_t *drive)
+EA_INLINE void connect(const ea_model *m, uint8_t *state, const ea_connection *c, ea_source *x, int32_t *drive)
 {
     const uint8_t *table = (const uint8_t *)m->table;
     const ea_map *map = (const ea_map *)(const void *)&table[c->first];
@@ -49,6 +49,12 @@ static inline void connect(const ea_model *m, uint8_t *state, const ea_connectio
     } else {
         m->kernels->path(m, state, c, x, drive);
     }
+}
+
+/* The same two for the learner, which steps layers with weights of its own. */
+void ea_source_of(const ea_table *t, uint8_t *state, const ea_connection *c, const ea_source *input, ea_source *source)
+{
+    source_of(t, state, c, input, source);
 }
 
 void ea_connect(const ea_model *m, uint8_t *state, const ea_connection *c, ea_source *x, int32_t *drive)
@@ -70,7 +76,7 @@ static void step_layer(const ea_model *m, uint8_t *state, const ea_layer *layer,
     uint32_t k, changed, busy = 0;
     for (k = 0; k < layer->connections; k++) {
         ea_source source;
-        ea_source_of(t, state, &c[k], input, &source);
+        source_of(t, state, &c[k], input, &source);
         if (source.form->active(&source) == 0u) {
             continue;
         }
