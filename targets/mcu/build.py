@@ -43,7 +43,7 @@ def amalgamate() -> str:
     parts = [HEAD]
     for names, small in (
         ("check init input step path score answer events", True),
-        ("dense diagonal windows neuron", False),
+        ("dense products diagonal windows neuron", False),
     ):
         lines = [line for name in names.split() for line in (RUNTIME / f"{name}.c").read_text().splitlines()]
         text = "\n".join(line for line in lines if line != '#include "edge_anp_table.h"')
