@@ -56,7 +56,8 @@ class Footprint:
 
     inference: code of a step and of ea_answer with their constants; code: with ea_init and its checks; tables: of the network, in
     flash; state: the block in RAM; stack: of the deepest call of a step, indirect calls included; instructions: of a step, the mean;
-    worst: of a step with every input active and every neuron spiking; idle: of a step in which nothing happens.
+    worst: of a step with every input active and every neuron spiking; idle: of a step after 600 of silence, in which nothing happens
+    unless biases keep the network awake.
     """
 
     core: str
@@ -115,19 +116,18 @@ def _worst(net: IntegerNetwork, core: str, flags: Sequence[str]) -> float:
 
 
 def activity(
-    folder: Path, net: IntegerNetwork, core: str, rates: Sequence[float], steps: int = 12
+    folder: Path, net: IntegerNetwork, core: str, rates: Sequence[float], form: str = "bits", steps: int = 12
 ) -> dict[float, float]:
-    """Instructions of a step, by the share of inputs that are active."""
+    """Instructions of a step, by the share of inputs that are active: spikes as bits or as events, or numbers as bytes."""
     found = {}
     with run.open_session(folder, f"qemu:{core}", net, 120, count=True) as session:
-        session.form = "bits"
+        session.form = form
         for rate in rates:
             rng = np.random.default_rng(0)
-            raster = np.zeros((steps, net.input.size), np.int8)
+            raster = np.zeros((600 if rate == 0 else steps, net.input.size), np.int8)
             for row in raster:
-                row[rng.choice(net.input.size, round(rate * net.input.size), replace=False)] = 1
-            if rate == 0:
-                raster = np.zeros((600, net.input.size), np.int8)
+                at = rng.choice(net.input.size, round(rate * net.input.size), replace=False)
+                row[at] = rng.integers(2, 128, len(at)) if form == "bytes" else 1
             session.run(raster)
             found[rate] = float((session.ticks[-steps // 2 :] / CORES[core].ticks).mean())
     return found
