@@ -43,12 +43,24 @@ void ea_rows(const uint32_t *weights, uint32_t words, const ea_events *events, u
 
 #else
 
-static inline void put_word(int32_t *out, uint32_t even, uint32_t odd, const ea_shifting *s)
+/* out += shift(lane - 128 n, F) = ((lane << left) + offset) >> right, where left = max(F, 0), right = max(-F, 0) and
+ * offset = 2^(right-1) - (128 n << left).
+ */
+typedef struct {
+    uint32_t left, right, offset;
+} lane_shift;
+
+static inline void put(int32_t *out, uint32_t lane, const lane_shift *s)
 {
-    ea_put(&out[0], even & 0xFFFFu, s);
-    ea_put(&out[1], odd & 0xFFFFu, s);
-    ea_put(&out[2], even >> 16, s);
-    ea_put(&out[3], odd >> 16, s);
+    *out = ea_add(*out, (int32_t)((lane << s->left) + s->offset) >> s->right);
+}
+
+static inline void put_word(int32_t *out, uint32_t even, uint32_t odd, const lane_shift *s)
+{
+    put(&out[0], even & 0xFFFFu, s);
+    put(&out[1], odd & 0xFFFFu, s);
+    put(&out[2], even >> 16, s);
+    put(&out[3], odd >> 16, s);
 }
 
 #if defined(EA_DSP)
@@ -116,9 +128,16 @@ static void sum_rows(const uint32_t *weights, const ea_events *events, uint32_t 
 /* Spikes: n rows, all columns. */
 void ea_rows(const uint32_t *weights, uint32_t words, const ea_events *events, uint32_t n, ea_target target)
 {
-    const ea_shifting s = ea_shifting_by(target.shift, 128u * n);
+    lane_shift s = {0, 0, 0};
     int32_t *out = target.out;
     uint32_t sums[2u * COLUMNS], j, k;
+    if (target.shift >= 0) {
+        s.left = (uint32_t)target.shift;
+    } else {
+        s.right = (uint32_t)-target.shift;
+        s.offset = 1u << (s.right - 1u);
+    }
+    s.offset -= (128u * n) << s.left;
     for (j = 0; j < words; j += COLUMNS) {
         sum_rows(weights, events, n, sums);
         for (k = 0; k < COLUMNS; k++) {

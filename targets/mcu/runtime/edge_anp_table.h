@@ -161,31 +161,6 @@ EA_INLINE int32_t ea_shift(int32_t a, int32_t shift)
     return (int32_t)((uint32_t)a + (1u << (-shift - 1))) >> -shift;
 }
 
-/* out += shift(sum - taken, F) for many sums: ((sum << left) + offset) >> right, where left = max(F, 0), right = max(-F, 0) and
- * offset = 2^(right-1) - (taken << left).
- */
-typedef struct {
-    uint32_t left, right, offset;
-} ea_shifting;
-
-EA_INLINE ea_shifting ea_shifting_by(int32_t shift, uint32_t taken)
-{
-    ea_shifting s = {0, 0, 0};
-    if (shift >= 0) {
-        s.left = (uint32_t)shift;
-    } else {
-        s.right = (uint32_t)-shift;
-        s.offset = 1u << (s.right - 1u);
-    }
-    s.offset -= taken << s.left;
-    return s;
-}
-
-EA_INLINE void ea_put(int32_t *out, uint32_t sum, const ea_shifting *s)
-{
-    *out = (int32_t)((uint32_t)*out + (uint32_t)((int32_t)((sum << s->left) + s->offset) >> s->right));
-}
-
 /* The row of weights that begins `bytes` after the first. */
 EA_INLINE const uint32_t *ea_row(const uint32_t *weights, uint32_t bytes)
 {

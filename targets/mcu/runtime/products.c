@@ -58,14 +58,16 @@ void ea_products(const uint32_t *weights, uint32_t words, const ea_events *event
 
 #else
 
-/* out += shift(sum, F) = (sum' << left) >> right, where left = max(F, 0), right = max(-F, 0), and sum' begins at 2^(right-1). */
+/* out += shift(sum, F) = (sum << left) >> right, where left = max(F, 0), right = max(-F, 0) and a sum begins at 2^(right-1) -
+ * 128 sum x.
+ */
 typedef struct {
-    uint32_t begin, left, right;
-} shifting;
+    uint32_t left, right, begin;
+} sum_shift;
 
-static inline shifting shifting_of(int32_t shift, const ea_events *events, uint32_t n)
+static inline sum_shift shift_of(int32_t shift, const ea_events *events, uint32_t n)
 {
-    shifting s = {0, 0, 0};
+    sum_shift s = {0, 0, 0};
     if (shift >= 0) {
         s.left = (uint32_t)shift;
     } else {
@@ -76,7 +78,7 @@ static inline shifting shifting_of(int32_t shift, const ea_events *events, uint3
     return s;
 }
 
-static inline void put_sums(int32_t *out, const uint32_t sums[4], const shifting *s)
+static inline void put_sums(int32_t *out, const uint32_t sums[4], const sum_shift *s)
 {
     out[0] = ea_add(out[0], (int32_t)(sums[0] << s->left) >> s->right);
     out[1] = ea_add(out[1], (int32_t)(sums[1] << s->left) >> s->right);
@@ -108,7 +110,7 @@ static inline void add_word(uint32_t sums[4], uint32_t word, int32_t x)
 
 void ea_products(const uint32_t *weights, uint32_t words, const ea_events *events, uint32_t n, ea_target target)
 {
-    const shifting s = shifting_of(target.shift, events, n);
+    const sum_shift s = shift_of(target.shift, events, n);
     const uint32_t *const end = &events->at[n];
     int32_t *out = target.out;
     for (; words != 0u; words--) {
@@ -132,7 +134,7 @@ void ea_products(const uint32_t *weights, uint32_t words, const ea_events *event
 /* Any core: four columns. */
 void ea_products(const uint32_t *weights, uint32_t words, const ea_events *events, uint32_t n, ea_target target)
 {
-    const shifting s = shifting_of(target.shift, events, n);
+    const sum_shift s = shift_of(target.shift, events, n);
     int32_t *out = target.out;
     for (; words != 0u; words--) {
         uint32_t sums[4] = {s.begin, s.begin, s.begin, s.begin};
