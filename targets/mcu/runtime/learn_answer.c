@@ -115,6 +115,17 @@ int32_t ea_learn_best(const ea_learner *learner, const void *block)
     return (((const ea_learn_head *)block)->phase == EA_IDLE) ? EA_ORDER : (int32_t)best(learner, t, (const uint8_t *)block);
 }
 
+/* e of one answer such that the sum over all is 0, whatever rounding took from the others. */
+static void balance(int16_t *e, uint32_t count, uint32_t answer)
+{
+    int32_t others = 0;
+    uint32_t c;
+    for (c = 0; c < count; c++) {
+        others += (c == answer) ? 0 : e[c];
+    }
+    e[answer] = (int16_t)-others;
+}
+
 int32_t ea_learn_reward(const ea_learner *learner, void *block, uint32_t trial, uint32_t reward)
 {
     const ea_learn_table *t;
@@ -146,6 +157,7 @@ int32_t ea_learn_reward(const ea_learner *learner, void *block, uint32_t trial, 
         const int32_t no = (was_tried(head, c) != 0u) ? p : -(int32_t)(bad * v[c] / ((sum == gone) ? 1u : sum - gone));
         e[c] = (int16_t)(((int32_t)reward * yes + (EA_FULL - (int32_t)reward) * no + EA_FULL / 2) >> 7);
     }
+    balance(e, classes(learner), head->tried[head->given - 1u]);
     head->reward[1] = (head->mirrored != 0u) ? head->reward[0] : 0u;
     head->reward[0] = reward;
     head->phase = EA_REWARDED;
@@ -177,6 +189,7 @@ int32_t ea_learn_label(const ea_learner *learner, void *block, uint32_t trial, u
         const uint32_t v = ((const uint16_t *)(const void *)&((uint8_t *)block)[t->v])[c];
         e[c] = (int16_t)((int32_t)(v * (uint32_t)EA_FULL / sum) - ((c == label) ? EA_FULL : 0));
     }
+    balance(e, classes(learner), label);
     if (head->phase == EA_RUNNING) {
         ea_learn_judge(t, head, (best(learner, t, (const uint8_t *)block) == label) ? (uint32_t)EA_FULL : 0u);
     }
