@@ -122,6 +122,10 @@ class LearnSession:
     def freeze(self, frozen: bool) -> None:
         self._check(self.command("Z", struct.pack("<I", frozen)))
 
+    def advice(self) -> int:
+        """What the guard says: KEEP, SAVE or ROLL_BACK of ondevice_guard.py."""
+        return self._positive(self.command("G"))
+
     def crc(self) -> int:
         """CRC-32 of all masters."""
         return struct.unpack("<I", self.command("K"))[0]

@@ -196,33 +196,3 @@ int32_t ea_learn_label(const ea_learner *learner, void *block, uint32_t trial, u
     head->phase = EA_REWARDED;
     return EA_OK;
 }
-
-/* running += (r - running) / 2^k in 1/32768, k growing to `window` with the first trials, so that it is their mean. */
-void ea_learn_judge(const ea_learn_table *t, ea_learn_head *head, uint32_t reward)
-{
-    const int32_t aim = (int32_t)(reward << 8), now = (int32_t)head->running;
-    uint32_t k = 0;
-    while (k < t->window && (2u << k) <= head->judged + 1u) {
-        k++;
-    }
-    head->running = (uint32_t)(now + ((aim - now + ((1 << k) >> 1)) >> k));
-    head->judged += (head->judged < (1u << 30)) ? 1u : 0u;
-    head->since += (head->since < (1u << 30)) ? 1u : 0u;
-}
-
-int32_t ea_learn_health(const ea_learner *learner, const void *block)
-{
-    const ea_learn_table *t;
-    const int32_t error = ea_learn_open(learner, block, &t);
-    const ea_learn_head *head = (const ea_learn_head *)block;
-    if (error != EA_OK) {
-        return error;
-    }
-    if (head->since < (1u << t->window) / 2u) {
-        return EA_KEEP;
-    }
-    if (head->running + t->drop < head->good) {
-        return EA_ROLL_BACK;
-    }
-    return (head->running > head->good + t->gain || head->judged == head->since) ? EA_SAVE : EA_KEEP;
-}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import subprocess
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from edge_anp.continual import schedule
 from edge_anp.errors import Unsupported
 from edge_anp.integer import MCU16, IntegerConnection, IntegerLayer, IntegerNetwork, IntegerNeuron, Leak
 from edge_anp.ondevice import Learner
+from edge_anp.ondevice_guard import KEEP, ROLL_BACK, SAVE, Guard
 from edge_anp.ondevice_plan import LearningPlan
 from edge_anp.ondevice_rates import make_plan
 from edge_anp.synapses import Dense
@@ -241,6 +243,34 @@ def test_saved_weights_come_back_with_their_counter_and_replay(tmp_path):
         session.freeze(True)
         by_hand(session, some[:, 0], 0, 2)
         assert session.crc() == kept
+
+
+def test_the_guard_gives_the_same_advice_as_its_equations(tmp_path):
+    """Through good, meaningless and bad rewards, advice followed: a window of 4 trials, so that all of it comes to pass."""
+    net = network(inputs=4, hidden=5, classes=3)
+    made = make_plan(net, "readout", rasters(net), guesses=1)
+    plan = replace(made, window=2)
+    compile_to(find("mcu"), net, tmp_path / "a", None, [rasters(net)[:, 0]], None, plan)
+    rng, guard, seen = np.random.default_rng(1), Guard(), []
+    chances = np.repeat([0.9, 0.5, 0.2, 0.95, 0.1], 300)
+    with open_learner(tmp_path / "a", "host", net, plan, 60, flags=SANITIZED) as session:
+        session.start(SEED)
+        for right in rng.random(len(chances)) < chances:
+            number = session.begin()
+            session.step(rasters(net)[0, 0])
+            session.answer()
+            session.reward(number, 128 * int(right))
+            session.commit()
+            guard = guard.judge(plan, 128 * int(right))
+            seen.append(guard.health(plan))
+            assert session.advice() == seen[-1]
+            if seen[-1] == SAVE:
+                session.save()
+                guard = guard.saved()
+            if seen[-1] == ROLL_BACK:
+                session.roll_back()
+                guard = guard.rolled_back()
+    assert min(map(seen.count, (KEEP, SAVE, ROLL_BACK))) > 5
 
 
 def built_with_warnings(folder: Path, program: Path, source: Path) -> Path:
