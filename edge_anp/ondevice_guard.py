@@ -3,9 +3,9 @@
 fast, slow   running means: m += round((r - m) / 2^k), k growing with the first trials to `window` and to `window` + 3
 good         the slow mean at the last save
 fall         fast + drop < good: roll back. The world, or its judgment, changed, and nobody knows yet whether learning helps there:
-trouble      slow begins anew; what it is one long window (2^(window + 3) trials) later is `base`. From two windows on, at each window's end:
-             it rose by `gain` above base: save, learning helps. It is back within `drop` of good: no more trouble.
-             it rose by less than half a gain: roll back, so that what rewards without a meaning do never lasts
+trouble      slow begins anew; what it is one long window (2^(window + 3) trials) later is `base`. From two on, at the end of each:
+             it rose by `gain` above base: save, for learning helps. It is back within `drop` of good: no more trouble.
+             it rose by less than half a gain: roll back, so that what meaningless rewards do never lasts
 save         without trouble: when slow rose by `gain` above good, a long window past the last; and after the first 2^(window - 1) trials
 """
 

@@ -119,6 +119,15 @@ class LearnSession:
         """What was saved last, or what was shipped; the trial counter goes on."""
         self._check(self.command("V"))
 
+    def flash(self) -> bytes:
+        """The journal as it lies in the flash that the program keeps; empty where it keeps none."""
+        (size,) = struct.unpack("<I", self.command("J"))
+        return self.link.exchange(b"", size)
+
+    def put_flash(self, journal: bytes) -> None:
+        """Put what `flash` gave, or `journal.image` made; then `start` and `load`."""
+        self._check(self.command("F", journal))
+
     def freeze(self, frozen: bool) -> None:
         self._check(self.command("Z", struct.pack("<I", frozen)))
 

@@ -18,6 +18,8 @@
  *     P first, trials, guesses, form, seed, samples -> status, asked, right, saves, rollbacks, health
  *                                       trials first, first + 1, ... on the samples that continual.schedule chooses
  *     S L V                          -> status        save to, load from, roll back to a flash of FLASH_BYTES that is kept in RAM
+ *     J                              -> bytes, that flash
+ *     F flash                        -> status        put one; B and L load from it
  *     Z frozen                       -> status
  *     G                              -> health
  *     K                              -> crc
@@ -60,6 +62,11 @@ int main(void)
             ((ea_learn_head *)(void *)block)->seed = input[1];
             port_read((uint8_t *)block + t->weights, t->weight_bytes);
             answer(EA_OK);
+            port_flush();
+            continue;
+        }
+        if (letter == 'F') {
+            answer(world_put(bytes));
             port_flush();
             continue;
         }
@@ -119,6 +126,8 @@ int main(void)
             answer(ea_learn_load(l, block, &world_flash));
         } else if (letter == 'V') {
             answer(ea_learn_rollback(l, block, &world_flash));
+        } else if (letter == 'J') {
+            world_give();
         } else if (letter == 'Z') {
             answer(ea_learn_freeze(l, block, input[0]));
         } else if (letter == 'G') {

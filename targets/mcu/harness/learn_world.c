@@ -39,6 +39,26 @@ static int32_t fetch(void *context, uint32_t at, uint8_t *to, uint32_t bytes)
 
 const ea_flash world_flash = {0, SECTOR, FLASH_BYTES / SECTOR, 256, erase, program, fetch};
 
+void world_give(void)
+{
+    const uint32_t bytes = FLASH_BYTES;
+    port_write(&bytes, 4);
+    port_write(flash, bytes);
+}
+
+int32_t world_put(uint32_t bytes)
+{
+    uint32_t k;
+    uint8_t one;
+    for (k = 0; k < bytes; k++) {
+        port_read(&one, 1);
+        if (k < FLASH_BYTES) {
+            flash[k] = one;
+        }
+    }
+    return (bytes == FLASH_BYTES) ? EA_OK : EA_FLASH;
+}
+
 int32_t world_save(const ea_learner *l, void *block)
 {
     int32_t status;
