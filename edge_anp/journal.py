@@ -15,7 +15,7 @@ import numpy as np
 MAGIC, VERSION = 0x314A4145, 1
 HEAD, WEIGHTS_AT, WORDS = struct.Struct("<16I"), 256, 16
 SECTOR = 4096  # bytes, where nobody says otherwise
-NAMES = ("sequence", "network", "learner", "trial", "seed", "running", "good", "bytes", "weights_crc")
+NAMES: tuple[str, ...] = ("sequence", "network", "learner", "trial", "seed", "running", "good", "bytes", "weights_crc")
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def _slot(data: bytes, at: int, layout: Layout) -> Slot:
     if words[0] != MAGIC or words[1] != VERSION:
         what = f"its magic is {words[0]:#010x} and its version {words[1]}, not {MAGIC:#010x} and {VERSION}"
         return Slot(at, (what,), False, {}, None)
-    head = dict(zip(NAMES, words[2:11], strict=True))
+    head: dict[str, int] = dict(zip(NAMES, words[2:11], strict=True))
     if zlib.crc32(data[at : at + HEAD.size - 4]) != words[15]:
         return Slot(at, ("the checksum of its head is wrong",), False, head, None)
     problems = [

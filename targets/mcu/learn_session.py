@@ -124,6 +124,11 @@ class LearnSession:
         (size,) = struct.unpack("<I", self.command("J"))
         return self.link.exchange(b"", size)
 
+    @property
+    def has_flash(self) -> bool:
+        """Whether the program keeps one: small boards have no room for it."""
+        return len(self.flash()) > 0
+
     def put_flash(self, journal: bytes) -> None:
         """Put what `flash` gave, or `journal.image` made; then `start` and `load`."""
         self._check(self.command("F", journal))
