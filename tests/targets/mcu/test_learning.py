@@ -273,20 +273,28 @@ def test_the_guard_gives_the_same_advice_as_its_equations(tmp_path):
     assert min(map(seen.count, (KEEP, SAVE, ROLL_BACK))) > 5
 
 
-def built_with_warnings(folder: Path, program: Path, source: Path) -> Path:
+def built_with_warnings(folder: Path, program: Path, source: Path, sanitized: bool = True) -> Path:
     files = [folder / name for name in ("edge_anp.c", "model.c", "edge_anp_learn.c", "learn.c")]
-    return build.compile_host([*files, source], program, [folder], ["-O1", *SANITIZED[2:]])
+    return build.compile_host([*files, source], program, [folder], SANITIZED if sanitized else ["-O2"])
 
 
-@pytest.mark.parametrize("saves", [4, pytest.param(200, marks=pytest.mark.slow)])
-def test_power_may_fail_at_any_byte_of_a_save(saves, tmp_path):
-    """Always the old or the new weights; a save after the cut succeeds; flipped bits are found; a factory reset works."""
+PAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+@pytest.mark.parametrize("bits", [16, 8])
+@pytest.mark.parametrize("saves", [3, pytest.param(200, marks=pytest.mark.slow)])
+def test_power_may_fail_at_any_byte_of_a_save(saves, bits, tmp_path):
+    """Pages of 1 to 256 bytes, slots of one sector and of several: always the old or the new weights; every flipped bit is found; a
+    factory reset works on anything."""
     net = network(inputs=4, hidden=5, classes=3)
-    compiled(tmp_path / "a", net, bits=16 if saves == 4 else 8)
-    program = built_with_warnings(tmp_path / "a", tmp_path / "cut", Path(__file__).with_name("power_cut.c"))
-    done = subprocess.run([program, str(saves)], capture_output=True, text=True, timeout=500, check=False)
-    assert done.returncode == 0, f"line {done.returncode} (modulo 128) of power_cut.c: {done.stderr[:500]}"
-    assert int(done.stdout) > saves * 100
+    compiled(tmp_path / "a", net, bits=bits)
+    program = built_with_warnings(tmp_path / "a", tmp_path / "cut", Path(__file__).with_name("power_cut.c"), saves < 200)
+    for k, page in enumerate(PAGES):
+        words = [program, str(saves), str(page), str((256, 512)[k % 2])]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=500, check=False)
+        where = f"line {done.returncode} (modulo 128) of power_cut.c, pages of {page}"
+        assert done.returncode == 0, f"{where}: {done.stderr[:500]}"
+        assert int(done.stdout) > saves * 100
 
 
 def test_the_learner_compiles_without_a_warning(tmp_path):
