@@ -80,9 +80,13 @@ def network() -> IntegerNetwork:
     into = IntegerConnection(INPUT, dense(HIDDEN, INPUTS, 40), 2)
     back = IntegerConnection(0, dense(HIDDEN, HIDDEN, 20), 2, 1)
     neuron = IntegerNeuron(Leak(np.full(HIDDEN, 230), 8), None, np.full(HIDDEN, 775), "subtract")
-    hidden = IntegerLayer((HIDDEN,), (into, back), np.zeros(HIDDEN, np.int64), neuron, np.full(HIDDEN, 1 / 775), "hidden")
+    hidden = IntegerLayer(
+        (HIDDEN,), (into, back), np.zeros(HIDDEN, np.int64), neuron, np.full(HIDDEN, 1 / 775), "hidden"
+    )
     out = IntegerConnection(0, dense(10, HIDDEN, 40), 2)
-    readout = IntegerLayer((10,), (out,), np.zeros(10, np.int64), IntegerNeuron(Leak(np.full(10, 243), 8)), np.full(10, 1 / 450), "out")
+    readout = IntegerLayer(
+        (10,), (out,), np.zeros(10, np.int64), IntegerNeuron(Leak(np.full(10, 243), 8)), np.full(10, 1 / 450), "out"
+    )
     return IntegerNetwork(MCU16, (hidden, readout), InputContract((INPUTS,)), "membrane_mean")
 
 
@@ -113,7 +117,17 @@ def measure(core: str, learn: str, bits: int, every: int) -> LearnCost:
             session.start(SEED)
             session.trials([some[:, k % SAMPLES] for k in range(TRIALS)], np.arange(TRIALS) % 10, 1)
             ticks = session.ticks / CORES[core].ticks
-    return LearnCost(core, learn, bits, every, float(ticks[:, 0].mean()), float(ticks[:, 1].mean()), float(ticks[:, 1].max()), block, stack)
+    return LearnCost(
+        core,
+        learn,
+        bits,
+        every,
+        float(ticks[:, 0].mean()),
+        float(ticks[:, 1].mean()),
+        float(ticks[:, 1].max()),
+        block,
+        stack,
+    )
 
 
 def _stack(folder: Path, core: Core) -> int:

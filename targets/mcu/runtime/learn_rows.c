@@ -7,12 +7,14 @@
 #define EA_APART
 #endif
 
+/* k <= 3 once 1 - 2^-k of the budget is spent; it is at most 2^28: 7 budget + 7 < 2^31. */
 uint32_t ea_annealing(const ea_learn_table *t, uint32_t trial)
 {
-    if (t->budget == 0u) {
-        return 0;
+    uint32_t k = 0;
+    while (t->budget != 0u && k < 3u && trial >= (((2u << k) - 1u) * t->budget + ((2u << k) - 1u)) >> (k + 1u)) {
+        k++;
     }
-    return ((trial >= (t->budget + 1u) / 2u) ? 1u : 0u) + ((trial >= (3u * t->budget + 3u) / 4u) ? 1u : 0u);
+    return k;
 }
 
 /* The rest of a change: what of it reaches the upper byte, saturated. */
