@@ -19,12 +19,13 @@ SWEPT = ("m0plus", "m4", "m55", "rv32")
 HEAD = """# Microcontrollers: what a step costs
 
 Written by `tools/footprint --budget --write`, together with `tests/targets/mcu/budget.json`, which CI holds every figure to (2 %).
-Instructions (QEMU), not cycles: they know no wait states and no double issue; nothing was run on silicon. {compilers}, -O2. Networks and
-inputs are from a fixed seed (`targets/mcu/workloads.py`). Flash, RAM and stack in bytes. At worst: every input active, every neuron
-spiking. At rest: after 600 silent steps."""
+Instructions (QEMU), not cycles: they know no wait states and no double issue; nothing was run on silicon.
+{compilers}, -O2.
+Networks and inputs are from a fixed seed (`targets/mcu/workloads.py`). Flash, RAM and stack in bytes. At worst: every input active, every
+neuron spiking. At rest: after 600 silent steps."""
 LIMITS = """## What limits going below
 
-From 5 % to 100 % active, the 700 -> 128 layer takes {per} instructions a synaptic operation; the rest of a step is finding events,
+Instructions a synaptic operation of the 700 -> 128 layer, between 5 % and 100 % active: {per}. The rest of a step is finding events,
 shifting sums and stepping 128 neurons.
 
 * M4, M7, M33: UXTAB16 adds two weights an instruction, so 16 weights take 8, two loads of 8 bytes, and 4 for the row and the loop: 14/16 =
@@ -33,6 +34,7 @@ shifting sums and stepping 128 neurons.
 * M0+, RV32: no instruction adds two halves of a word; a mask and an addition for every two weights, 16 instructions for 8: 2.
 * Neurons: 17 instructions each on an M4, whether they get input or not, unless the whole layer is at rest. Skipping single neurons would
   need the time since their last event and a power of the leak, whose rounding the reference does not have.
+* Input as numbers is looked at one by one, 10 to 15 instructions each, also where all are 0; bits are looked at 32 at a time.
 * Numbers: one multiplication a weight (SMLAxy; VMLA for four). SMLAD would do two, of rows stored in pairs, which spikes cannot use."""
 
 

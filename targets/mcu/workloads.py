@@ -57,7 +57,7 @@ def sparse(inputs: int, count: int, steps: int = STEPS) -> np.ndarray:
 
 
 def dense() -> Workload:
-    """One layer, 700 -> 128, 36 of 700 inputs active (facts/mcu.md 4.3)."""
+    """One layer, 700 -> 128, 36 of 700 inputs active."""
     layer = _layer(np.random.default_rng(SEED), "only", 128, ((INPUT, 700, 40),), 230, 2500)
     return Workload(IntegerNetwork(MCU16, (layer,), InputContract((700,))), sparse(700, 36))
 
