@@ -1,8 +1,8 @@
 """A session in Lava: a worker process in Lava's environment, fed with files, that can neither hang nor leave anything behind.
 
 The worker leads a process group of its own, and all shared memory that it makes carries a prefix of ours. However a session ends (an
-answer too late, an error, Ctrl-C, a killed child), the group is killed and what carries the prefix is removed. If this process itself is
-killed, the worker's stdin ends, and the worker does the same.
+answer too late, an error, Ctrl-C, a killed child), the group is killed and what carries the prefix is removed, and so is the folder of its
+files. If this process itself is killed, the worker's stdin ends, and the worker does the same.
 """
 
 from __future__ import annotations
