@@ -32,7 +32,7 @@ def network(*neurons, decode="count", size=20):
     return Network(tuple(layers), InputContract((12,)), decode)
 
 
-STOCK, OWN = "the stock LIF, which a chip can run", "a process of ours"
+STOCK, OWN = "the stock LIF, which a chip could run", "a process of ours"
 
 
 @pytest.mark.parametrize(
