@@ -62,12 +62,13 @@ def merge_leaks(network: Any) -> tuple[Any, list[str]]:
     """(the network with one leak, their mean, in each layer that this makes the stock LIF; what was merged)."""
     layers, said = list(network.layers), []
     for i, layer in enumerate(network.layers):
-        names = [n for n in ("beta", "alpha") if np.ptp(_array(getattr(layer.neuron, n, 0)))]
-        merged = replace(layer, neuron=replace(layer.neuron, **{n: getattr(layer.neuron, n).mean() for n in names}))
-        if names and _outlook(network, i, layer)[1] and not _outlook(network, i, merged)[1]:
+        leaks = {n: getattr(layer.neuron, n, None) for n in ("beta", "alpha")}
+        means = {n: leak.mean() for n, leak in leaks.items() if leak is not None and np.ptp(_array(leak))}
+        merged = replace(layer, neuron=replace(layer.neuron, **means))
+        if means and _outlook(network, i, layer)[1] and not _outlook(network, i, merged)[1]:
             layers[i] = merged
-            means = ", ".join(f"{n} {float(getattr(merged.neuron, n)):.3f}" for n in names)
-            said.append(f"{_who(i, layer)}: the stock LIF if all its leaks were their mean, {means}")
+            them = ", ".join(f"{n} {float(mean):.3f}" for n, mean in means.items())
+            said.append(f"{_who(i, layer)}: with its leaks merged into their mean, {them}, the stock LIF")
     return replace(network, layers=tuple(layers)), said
 
 

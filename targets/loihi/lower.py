@@ -19,7 +19,6 @@ NAME = "loihi"
 VERSION = 1
 RUNNERS = ("lava-fixed", "lava-runtime")
 WORKER = Path(__file__).with_name("worker")
-LATE_MAX = 62  # steps a synapse can delay: 6 bits (lava/proc/dense/process.py: DelayDense)
 
 
 def refusals(net: Any) -> list[str]:

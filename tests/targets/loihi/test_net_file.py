@@ -42,7 +42,7 @@ def networks():
     image = InputContract((2, 5, 4), high=1)
     conv = Conv2d((2, 5, 4), (3, 2), (1, 2), (1, 0), even(3, 2, 3, 2))
     maps = layer([(INPUT, conv, 0)], (3, 5, 2), 100, bias=np.repeat(64 * RNG.integers(0, 40, 3), 10))
-    graded_maps = replace(maps.neuron, vth=maps.neuron.vth * 5)
+    graded_maps = replace(maps.neuron, vth=np.full(30, 500 << 6))
     flattened = layer([(0, Dense(even(6, 30)), 0)], (6,), 80)
     slow = Leak(np.full(4, 3500), 12)
     read = IntegerLayer(
