@@ -22,6 +22,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from targets.loihi.lower import VERSION
+
 NOUGHT = 64
 
 
@@ -128,7 +130,7 @@ def write(layers: Sequence[Layer], path: Path) -> None:
     """Write a chain of learning layers as worker/learner.py builds it: lava.npz."""
     said = [{"dv": x.dv, "vth": x.vth, "sends": x.sends, **asdict(x.rule), **x.rule.strings()} for x in layers]
     content = {
-        "version": 1,
+        "version": VERSION,
         "layers": [{"states": []} for _ in layers],
         "inputs": layers[0].w.shape[1],
         "learning": said,

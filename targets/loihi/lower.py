@@ -16,7 +16,7 @@ from edge_anp.topology import INPUT
 from targets.loihi import schedule, stock, synapses
 
 NAME = "loihi"
-VERSION = 1
+VERSION = 1  # of lava.npz
 RUNNERS = ("lava-fixed", "lava-runtime")
 WORKER = Path(__file__).with_name("worker")
 

@@ -28,9 +28,9 @@ class Limit:
 BRIEF = "Intel, Taking Neuromorphic Computing to the Next Level with Loihi 2, technology brief, 2021"
 OF_LOIHI_1 = "of Loihi 1: Davies et al., Loihi, IEEE Micro 38(1), 2018, p. 89, constraint {}; Loihi 2's is not public"
 CORES = Limit("cores a chip", 128, BRIEF)
-NEURONS = Limit("neurons a core", 8192, "the same: up to, as their states allow")
+NEURONS = Limit("neurons a core", 8192, "the Loihi 2 brief: up to, as their states allow")
 MEMORY = Limit(
-    "synaptic memory a core, bytes", 128 * 1024, "the same: up to, of 192 KB that a core divides as it needs"
+    "synaptic memory a core, bytes", 128 * 1024, "the Loihi 2 brief: up to, of 192 KB that a core divides as it needs"
 )
 AXONS_IN = Limit("input axons a core", 4096, OF_LOIHI_1.format(4))
 AXONS_OUT = Limit("output axons a core", 4096, OF_LOIHI_1.format(3))

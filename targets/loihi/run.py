@@ -22,7 +22,7 @@ import numpy as np
 
 from edge_anp.errors import BadFile, Divergence, ToolMissing
 from edge_anp.integer import Trace
-from targets.loihi import about
+from targets.loihi import about, lower
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = Path(__file__).with_name("worker")
@@ -185,7 +185,7 @@ def read_description(path: Path) -> dict[str, Any]:
     try:
         with np.load(path, allow_pickle=False) as file:
             description = json.loads(bytes(file["header"]).decode())
-        if description["version"] != 1 or not all("states" in layer for layer in description["layers"]):
+        if description["version"] != lower.VERSION or not all("states" in layer for layer in description["layers"]):
             raise ValueError(f"its version is {description['version']}")
     except Exception as error:  # numpy and the zip decoder have a dozen kinds for a file that is not theirs
         raise bad(path, f"it cannot be read ({type(error).__name__}: {str(error)[:100]})") from error
