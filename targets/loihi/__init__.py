@@ -14,7 +14,7 @@ from edge_anp.artifact import Artifact
 from edge_anp.errors import Unsupported
 from edge_anp.integer import LOIHI2, NETX, Arithmetic, IntegerNetwork
 from edge_anp.kinds import KINDS
-from targets.loihi import about, legalize, lower, net_file, run, trials
+from targets.loihi import about, legalize, lower, net_file, run, trials, xor
 
 NO_MAX = "a synapse adds, it has no maximum; pool with AvgPool2d, or stride the convolution"
 
@@ -82,7 +82,7 @@ class Loihi:
 
     def bench_learning(self, digits: dict[str, np.ndarray]) -> list[str]:
         """What learning on chip reaches, as lines of a table."""
-        return trials.report(digits)
+        return [*trials.report(digits), "", *xor.report()]
 
     def find_python(self) -> Path:
         """The Python that Lava is in. Raise ToolMissing if there is none."""

@@ -120,6 +120,8 @@ class Layer:
 def _accumulate(value: np.ndarray, products: list[np.ndarray], draw: float) -> np.ndarray:
     """value + the products / 2^7, through Lava's accumulator of 15 bits and its rounding."""
     low, high = -(2**15) - 1, 2**15 - 1
+    if value.min() > low >> 7 and not any(product.any() for product in products):
+        return value  # most steps: no probe flipped, nothing is paid
     total = value << 7
     for product in products:
         total = np.clip(total + np.clip(product, low, high), low, high)
