@@ -34,8 +34,6 @@ def obstacles(layer: IntegerLayer, drive: int) -> list[str]:
     elif n.reset_delay:
         what = "and swallows the next step's input" if n.zero == "update" else "and the membrane is read before it"
         why.append(f"the reset comes a step after the spike {what}; reset_delay=False is stock")
-    if n.vth is not None and np.ptp(n.vth):
-        why.append("thresholds that differ; the stock LIF has one")
     keep = np.unique(n.leak.keep)
     if len(keep) > 1:
         why.append(f"{len(keep)} different leaks, {_betas(keep)}; the stock LIF has one dv")
