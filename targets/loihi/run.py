@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 WORKER = Path(__file__).with_name("worker")
 SHARED_MEMORY = Path("/dev/shm")
 VARIABLE = "EDGE_ANP_LAVA"
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 REMEDY = (
     f"make its environment with `tools/lava_env` in a checkout of edge-anp, or name a Python that imports lava-nc 0.10.0: {VARIABLE}="
     "/path/to/python (`pip install lava-nc==0.10.0` on Python 3.10; on a newer one the same with `--no-deps --ignore-requires-python`, "
@@ -41,7 +42,7 @@ def find_python() -> Path:
     places = [Path(named)] if named else [folder / ".venv-lava/bin/python" for folder in (Path.cwd(), ROOT)]
     for place in places:
         if place.is_file():
-            return place
+            return place.absolute()  # not resolved: what a link of an environment leads to is another environment
     raise ToolMissing(f"Lava ({named or 'no .venv-lava'})", REMEDY)
 
 
@@ -56,18 +57,23 @@ class Session:
         self.history: list[np.ndarray] = []
         self.count = 0
         self.prefix = f"edge_anp_{uuid.uuid4().hex[:12]}_"
+        interpreter = python or find_python()
         self.place = tempfile.TemporaryDirectory(prefix="edge_anp_lava_")
-        command = [str(python or find_python()), str(worker), "--serve", str(self.path.resolve()), "--runner", runner]
+        command = [str(interpreter), str(worker), "--serve", str(self.path.resolve()), "--runner", runner]
         self.log = Path(self.place.name) / "log"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [*command, "--shm", self.prefix, "--folder", self.place.name],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,
-                env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"},
-            )
+        try:
+            with self.log.open("wb") as log:
+                self.process = subprocess.Popen(
+                    [*command, "--shm", self.prefix, "--folder", self.place.name],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    start_new_session=True,
+                    env=os.environ | ENVIRONMENT,
+                )
+        except OSError as error:
+            self.place.cleanup()
+            raise ToolMissing(f"Lava ({interpreter} cannot be run: {error.strerror})", REMEDY) from error
         try:
             self.ran = str(self._answer()["ran"])
         except BaseException:

@@ -117,6 +117,9 @@ def test_no_lava_is_one_clear_error(monkeypatch, tmp_path):
     monkeypatch.setenv(run.VARIABLE, sys.executable)
     with pytest.raises(ToolMissing, match=r"ModuleNotFoundError.*lava.*tools/lava_env"):
         TARGET.open(tmp_path, "lava-fixed")
+    monkeypatch.setenv(run.VARIABLE, str(tmp_path / "lava.npz"))
+    with pytest.raises(ToolMissing, match=r"lava\.npz cannot be run: .*tools/lava_env"):
+        TARGET.open(tmp_path, "lava-fixed")
 
 
 @pytest.mark.parametrize("damage", ["", "text", "other"])
