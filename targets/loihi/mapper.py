@@ -1,18 +1,19 @@
 """What a network would take of a Loihi 2 chip: cores, axons and synaptic memory per layer, held against limits with their sources.
 
-An estimate, not a placement: Intel's own mapper is not public. A layer is split evenly over as few cores as its neurons, its synapses and
-its output axons allow; a core that holds part of a layer needs an input axon for every source that the layer reads.
+An estimate, not a placement: Intel's own mapper is not public. A layer is split evenly, an image by rows, over as few cores as its neurons,
+synapses and axons allow. A core needs an input axon for every source that it hears: all that a matrix reads, and of what a convolution
+reads the rows around its own.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, prod
 
 import numpy as np
 
 from edge_anp.integer import IntegerNetwork
-from edge_anp.topology import INPUT
+from edge_anp.synapses import Conv2d
 from targets.loihi import schedule, synapses
 
 
@@ -54,14 +55,19 @@ def measure(net: IntegerNetwork) -> list[Use]:
     """Each layer's use; `broken` says which limit, by how much, and what would help."""
     sizes = [layer.size for layer in net.layers]
     reads = [{c.source for c in x.connections} for x in net.layers]
-    into = [sum(net.input.size if s == INPUT else sizes[s] for s in sources) for sources in reads]
+    hearing = [
+        next((k for k in range(1, x.shape[-2] + 1) if _heard(net, i, k) <= AXONS_IN.value), 1)
+        if len(x.shape) == 3
+        else 1
+        for i, x in enumerate(net.layers)
+    ]
     dense, shared, ways = zip(*(_bytes(net, i) for i in range(len(sizes))), strict=True)
     cores = [1] * len(sizes)
     for _ in range(2 * len(sizes) + 2):  # cores of a layer depend on those that read it
         fan = [sum(n for n, sources in zip(cores, reads, strict=True) if i in sources) for i in range(len(sizes))]
         need = [
-            max(ceil(n / NEURONS.value), ceil(d / max(MEMORY.value - s, 1)), ceil(n * f / AXONS_OUT.value), 1)
-            for n, d, s, f in zip(sizes, dense, shared, fan, strict=True)
+            max(ceil(n / NEURONS.value), ceil(d / max(MEMORY.value - s, 1)), ceil(n * f / AXONS_OUT.value), h)
+            for n, d, s, f, h in zip(sizes, dense, shared, fan, hearing, strict=True)
         ]
         need = [min(k, n) for k, n in zip(need, sizes, strict=True)]
         if need == cores:
@@ -70,12 +76,28 @@ def measure(net: IntegerNetwork) -> list[Use]:
     uses = []
     for i, size in enumerate(sizes):
         share = ceil(size / cores[i])
+        into = _heard(net, i, cores[i])
         out, held = share * fan[i], ceil(dense[i] / cores[i]) + shared[i]
-        broken = [*past(AXONS_IN, into[i], "fewer inputs: pool or split the source"), *ways[i]]
+        broken = [*past(AXONS_IN, into, "fewer inputs: pool or split the source"), *ways[i]]
         broken += past(AXONS_OUT, out, "fewer layers, or fewer cores of them, that read this one")
         broken += past(MEMORY, held, "fewer inputs a neuron")
-        uses.append(Use(cores[i], into[i], out, dense[i] + shared[i], tuple(broken)))
+        uses.append(Use(cores[i], into, out, dense[i] + shared[i], tuple(broken)))
     return uses
+
+
+def _heard(net: IntegerNetwork, i: int, cores: int) -> int:
+    """The sources that one of so many cores of layer i hears."""
+    heard: dict[int, int] = {}
+    for c in net.layers[i].connections:
+        shape = synapses.source_shape(net, c)
+        count = prod(shape)
+        if synapses.is_convolution(net, i, c):
+            (op,) = c.path
+            assert isinstance(op, Conv2d)
+            rows = (ceil(net.layers[i].shape[1] / cores) - 1) * op.stride[0] + op.kernel[0]
+            count = count // shape[1] * min(shape[1], rows)
+        heard[c.source] = max(heard.get(c.source, 0), count)
+    return sum(heard.values())
 
 
 def past(limit: Limit, value: int, remedy: str) -> list[str]:
@@ -88,7 +110,7 @@ def _bytes(net: IntegerNetwork, i: int) -> tuple[int, int, list[str]]:
     layer, dense, shared, broken = net.layers[i], 0, 0, []
     plan = schedule.plan(net.layers)
     for c in layer.connections:
-        source = net.input.shape if c.source == INPUT else net.layers[c.source].shape
+        source = synapses.source_shape(net, c)
         if plan.lags:
             broken += past(DELAY, plan.late(i, c), "a shorter delay")
         for s in synapses.write(net, i, c, synapses.order(layer.shape), synapses.order(source)):

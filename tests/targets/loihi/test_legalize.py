@@ -1,6 +1,5 @@
 """What a network becomes on Loihi is said before training; rewriting changes no spike; what cannot be is refused, all reasons at once."""
 
-import json
 import re
 from dataclasses import replace
 
@@ -8,23 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from edge_anp import compilation, conformance, integer, netx, quantize, reference, report, simulate, target, tasks
+from edge_anp import compilation, conformance, integer, netx, quantize, reference, simulate, target, tasks
 from edge_anp import network as floats
-from edge_anp.errors import BadFile, Unsupported
-from edge_anp.integer import (
-    LOIHI2,
-    IntegerConnection,
-    IntegerLayer,
-    IntegerNetwork,
-    IntegerNeuron,
-    Leak,
-    quantize_input,
-)
+from edge_anp.errors import Unsupported
+from edge_anp.integer import LOIHI2, quantize_input
 from edge_anp.network import Connection, Layer, Network
 from edge_anp.neurons import LIF, CubaLIF, Readout
 from edge_anp.synapses import AvgPool2d, Conv2d, Dense, MaxPool2d
 from edge_anp.topology import INPUT, InputContract
-from targets.loihi import TARGET, lower, mapper, run, schedule
+from targets.loihi import TARGET, lower, run, schedule
 
 
 def lif(beta: object = 0.9, **more):
@@ -209,35 +200,3 @@ def test_pools_grids_of_leaks_and_thresholds_through_lava(tmp_path):
         want = reference.run(integers, x)
         assert all(want.spikes[i].any() for i in (0, 1))
         assert conformance.first_difference(want, lava.run(x)) is None
-
-
-def wide(inputs, size):
-    neuron = IntegerNeuron(Leak(np.full(size, 3686), 12), None, np.full(size, 640), "zero", False)
-    ways = (IntegerConnection(INPUT, (Dense(np.full((size, inputs), 2, np.int16)),), 6),)
-    layers = (IntegerLayer((size,), ways, np.zeros(size, np.int64), neuron, np.ones(size), "wide"),)
-    return IntegerNetwork(LOIHI2, layers, InputContract((inputs,), high=1))
-
-
-def test_the_mapper_names_the_layer_the_limit_and_the_excess():
-    (small,) = mapper.measure(wide(100, 64))
-    assert (small.cores, small.axons_in, small.memory, small.broken) == (1, 100, 6400, ())
-    (split,) = mapper.measure(wide(4000, 64))
-    assert split.cores == 2  # 250 KiB of synapses
-    (broken,) = mapper.measure(wide(5000, 8))
-    assert broken.broken == ("5000 input axons a core, the limit is 4096; fewer inputs: pool or split the source",)
-
-
-def test_an_artifact_has_its_report(tmp_path):
-    net = wide(100, 64)
-    target.compile_to(TARGET, net, tmp_path / "out", None, [np.zeros((3, 100), np.int8)])
-    tables = json.loads((tmp_path / "out/report.json").read_text())["tables"]
-    assert tables[0]["rows"] == [["wide", "stock LIF", 64, 1, 100, 0, "6.2"]]
-    assert len(report.artifact_tables(tmp_path / "out")) == 2
-    assert (tmp_path / "out/network.net").is_file()
-    (tmp_path / "out/report.json").write_text("{")
-    with pytest.raises(BadFile, match=r"report\.json"):
-        report.artifact_tables(tmp_path / "out")
-    subtract = replace(net.layers[0], neuron=replace(net.layers[0].neuron, reset="subtract"))
-    target.compile_to(TARGET, replace(net, layers=(subtract,)), tmp_path / "out", None, [np.zeros((3, 100), np.int8)])
-    assert not (tmp_path / "out/network.net").exists()
-    assert "a chip would need microcode" in (tmp_path / "out/README.md").read_text()
