@@ -81,9 +81,7 @@ def test_xor_in_lava_as_predicted(tmp_path):
 @pytest.mark.slow
 def test_xor_needs_a_hidden_layer_that_learns():
     """From right or wrong alone: with it, past 80 % of drawn answers; without, near chance."""
-    rights = {
-        w: xor.learn(partial(learning.run, xor.layers(1)), 1, 1000, with_hidden=w)[-300:].mean() for w in (True, False)
-    }
+    rights = {w: xor.learn(partial(learning.run, xor.layers(1)), 1, with_hidden=w)[-300:].mean() for w in (True, False)}
     assert rights[True] > 0.8
     assert rights[False] < 0.7
 
