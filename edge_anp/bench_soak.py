@@ -175,14 +175,14 @@ def write(soaks: Sequence[Soak], out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     trials = soaks[0].trials
     span = " and ".join(f"{w} from {a:.0%} to {b:.0%}" for w, (a, b) in STRETCHES.items())
+    every = trials // POINTS
     (out / "soak.md").write_text(
         f"# A soak of {trials:,} trials\n\nWritten by `edge-anp bench soak`. digits (16 steps of 8 channels) -> 128 recurrent LIF -> 10; "
-        f"everything learns, masters of 16 bits.\n{DRIFT:.0%} of the channels are rewired, then the C learner runs {trials:,} trials on this "
-        f"machine; its rates anneal over the first {BUDGET:,} and stay.\nBad stretches, of all trials: {span}. Random: a coin says right or "
-        "wrong; inverted: right is called wrong, and wrong right.\nAccuracies are of the test split, each the mean of "
-        f"{AROUND} points {trials // POINTS:,} trials apart; after a stretch: the points from its end on, the first of them\n"
-        f"{trials // POINTS:,} honest trials past it. soak.svg is the curve; soak.json has every point, and the weights' histograms.\n\n"
-        + table(soaks)
+        f"everything learns, masters of 16 bits.\n{DRIFT:.0%} of the channels are rewired, then the C learner runs {trials:,} trials "
+        f"on this machine; its rates anneal over the first {BUDGET:,} and stay.\nBad stretches, of all trials: {span}. Random: a coin says "
+        f"right or wrong; inverted: right is called wrong, and wrong right.\nAccuracies are of the test split, means of {AROUND} points "
+        f"{every:,} trials apart; after a stretch: the points from its end on, the first of them\n{every:,} honest trials past it. "
+        "soak.svg is the curve; soak.json has every point, and the weights' histograms.\n\n" + table(soaks)
     )
     (out / "soak.json").write_text(json.dumps([asdict(s) for s in soaks]) + "\n")
     plot(soaks, out / "soak.svg")
