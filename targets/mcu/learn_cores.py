@@ -91,8 +91,8 @@ def main() -> None:
     text = table(options.trials)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(
-        "# The same weights everywhere\n\nWritten by `tools/learn_cores`. Networks of inputs, recurrent LIF and readout; everything learns, "
-        "masters of 16 bits,\nup to two answers a trial, the same seed and rewards.\n\n" + text
+        "# The same weights everywhere\n\nWritten by `tools/learn_cores`. Networks of inputs, recurrent LIF and readout; everything "
+        "learns, masters of 16 bits,\nup to two answers a trial, the same seed and rewards.\n\n" + text
     )
 
 
