@@ -14,7 +14,7 @@ from edge_anp.integer import IntegerNetwork
 from edge_anp.ondevice_plan import LearningPlan
 from edge_anp.synapses import Convolution, Window
 from edge_anp.topology import INPUT
-from targets.mcu import build, learning, model, tables
+from targets.mcu import build, learn_folder, learning, model, tables
 from targets.mcu.folder import files as folder_files
 
 NAME = "mcu"
@@ -61,26 +61,14 @@ def lower(
     if plan is not None:
         learned = learning.write(net, plan, table)
         (folder / "edge_anp_learn.c").write_text(build.amalgamate_learner())
-        for name in ("edge_anp_learn.h", "edge_anp_learn_table.h", "edge_anp_save.h"):
+        for name in ("edge_anp_learn.h", "edge_anp_learn_table.h", "edge_anp_save.h", "edge_anp_log.h"):
             shutil.copyfile(build.RUNTIME / name, folder / name)
         (folder / "learn.c").write_text(learning.source(learned, prefix))
         (folder / "learn.h").write_text(learning.header(learned, plan, prefix))
-        write_learning_harness(folder / "harness_learn", learned, net, plan, prefix)
+        learn_folder.write_harness(folder / "harness_learn", learned, net, plan, prefix)
+        with (folder / "README.md").open("a") as page:
+            page.write(learn_folder.readme(learned, net, plan, prefix, table.state_bytes))
     return describe(folder, NAME, runners, net, golden)
-
-
-def write_learning_harness(
-    place: Path, learned: learning.LearnTable, net: IntegerNetwork, plan: LearningPlan, prefix: str
-) -> None:
-    """The program that `edge-anp learn --runner serial:PORT` talks to on a board; its flash, if it has one, is -DFLASH_BYTES of RAM."""
-    place.mkdir(exist_ok=True)
-    for name in ("learn.c", "learn_world.c", "harness.h", "port_uart.c"):
-        shutil.copyfile(build.HARNESS / name, place / name)
-    sizes = f"#define BLOCK_BYTES {learned.block}\n#define INPUT_BYTES {learning.input_bytes(net, plan)}\n\n"
-    guard = "#define EA_LEARN_WORLD_H\n"
-    text = (build.HARNESS / "learn_world.h").read_text()
-    (place / "learn_world.h").write_text(text.replace(guard, guard + sizes, 1))
-    (place / "built_in.c").write_text(learning.GLUE.format(prefix=prefix))
 
 
 def refusals(net: IntegerNetwork) -> Iterator[str]:
