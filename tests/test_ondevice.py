@@ -11,7 +11,7 @@ import pytest
 from edge_anp import ondevice_answer, simulate
 from edge_anp.errors import Unsupported
 from edge_anp.integer import MCU16, IntegerConnection, IntegerLayer, IntegerNetwork, IntegerNeuron, Leak
-from edge_anp.ondevice import Learner, horizon, annealing, trace
+from edge_anp.ondevice import Learner, annealing, horizon, trace
 from edge_anp.ondevice_guard import KEEP, ROLL_BACK, SAVE, Guard
 from edge_anp.ondevice_plan import refusals
 from edge_anp.ondevice_rates import make_plan

@@ -20,7 +20,7 @@ from edge_anp.ondevice_rates import make_plan
 from edge_anp.synapses import Dense
 from edge_anp.target import compile_to, find
 from edge_anp.topology import INPUT, InputContract
-from targets.mcu import build, footprint, learning, tables
+from targets.mcu import footprint, learning, tables
 from targets.mcu.cores import CORES, Core
 from targets.mcu.learn_run import open_learner
 from targets.mcu.run import read_model
