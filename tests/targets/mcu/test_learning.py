@@ -288,7 +288,9 @@ def test_power_may_fail_at_any_byte_of_a_save(saves, bits, tmp_path):
     factory reset works on anything."""
     net = network(inputs=4, hidden=5, classes=3)
     compiled(tmp_path / "a", net, bits=bits)
-    program = built_with_warnings(tmp_path / "a", tmp_path / "cut", Path(__file__).with_name("power_cut.c"), saves < 200)
+    program = built_with_warnings(
+        tmp_path / "a", tmp_path / "cut", Path(__file__).with_name("power_cut.c"), saves < 200
+    )
     for k, page in enumerate(PAGES):
         words = [program, str(saves), str(page), str((256, 512)[k % 2])]
         done = subprocess.run(words, capture_output=True, text=True, timeout=500, check=False)
