@@ -22,7 +22,7 @@ def test_ten_thousand_trials_leave_the_weights_on_the_rails(tmp_path):
     found = bench_soak.soak(network, task, "one answer", True, True, TRIALS)
     assert [p.trial for p in found.points] == list(range(100, TRIALS + 1, 100))
     assert {p.world for p in found.points} == {"honest", "random", "inverted"}
-    assert sum(p.rollbacks for p in found.points) > 0
+    assert sum(p.saves for p in found.points) > 0
     assert all(sum(p.at_an_end) <= 0.001 * sum(found.weights) for p in found.points)
     assert found.around(1.0, False) > found.drifted + 0.1
     assert [sum(bins) for bins in found.histograms["after"]] == found.weights

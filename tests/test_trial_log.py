@@ -110,6 +110,22 @@ def test_a_log_goes_on_from_a_journal(recorded, tmp_path):
         replay_file(folder, tmp_path / "c.log", None, None)
 
 
+def test_pairs_of_perturbation_replay_too(tmp_path):
+    net = network(inputs=5, hidden=8)
+    compiled(tmp_path / "a", net, rule="perturbation")
+    some, labels = list(rasters(net).transpose(1, 0, 2)), np.arange(16) % 4
+    with Recorder(
+        TARGET.open_learner(tmp_path / "a", "host"), TARGET.layout(tmp_path / "a"), tmp_path / "x.log"
+    ) as one:
+        one.start(7)
+        one.trials(some, labels, 1)
+        crc = one.crc()
+        one.session.start(7)
+        one.session.trials(some, labels, 1)
+        assert one.session.crc() == crc
+    assert replay_file(tmp_path / "a", tmp_path / "x.log", None, None).crc == f"{crc:08x}"
+
+
 @pytest.mark.parametrize(
     ("at", "value", "message"),
     [

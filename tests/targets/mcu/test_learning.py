@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_anp import simulate
 from edge_anp.errors import Unsupported
 from edge_anp.integer import IntegerNetwork
 from edge_anp.ondevice import Learner
@@ -71,6 +72,12 @@ def test_perturbation_is_the_same_on_the_host(tmp_path):
                     one.reward(number, 128 if one.answer() == k % 4 else 0)
                 one.commit()
         assert session.crc() == reference.crc() != Learner(net, plan, SEED).crc()
+        session.start(SEED)
+        before = session.answers([some[:, k] for k in range(16)])
+        session.trials([some[:, k] for k in range(10)], [k % 4 for k in range(10)], 1)
+        assert session.crc() == reference.crc()
+        clean = simulate.run(net, some).states[-1]["v"].sum(0).argmax(1)
+        assert before.tolist() == clean.tolist(), "looking is done without a perturbation"
 
 
 @pytest.mark.parametrize("core", CORES)
