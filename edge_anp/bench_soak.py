@@ -20,7 +20,7 @@ from rich.console import Console
 
 from edge_anp import continual, tasks
 from edge_anp import target as targets
-from edge_anp.bench_ondevice import DRIFT, MODES, pretrain
+from edge_anp.bench_ondevice import DRIFT, GUESSES, pretrain
 from edge_anp.compilation import compile_network
 from edge_anp.integer import quantize_input
 from edge_anp.network import Network
@@ -87,7 +87,7 @@ def world_at(share: float) -> str:
 
 def soak(network: Network, task: Task, mode: str, guarded: bool, stretched: bool, trials: int = TRIALS) -> Soak:
     """Compile, rewire the input, and learn for `trials` trials without leaving the program."""
-    guesses = MODES[mode]
+    guesses = GUESSES[mode]
     part = continual.stream(f"rewire:{DRIFT}", task, SEED)[0]
     with tempfile.TemporaryDirectory() as place:
         done = compile_network(
@@ -134,7 +134,7 @@ def bench(out: Path, trials: int = TRIALS) -> None:
     """Every course; what was done before is taken from soak.json, and the table is written as it grows."""
     torch.set_num_threads(1)
     task, done = tasks.load("digits"), read(out / "soak.json", trials)
-    network = None if len(done) == len(COURSES) else pretrain(task, SEED, 128)
+    network = None if len(done) == len(COURSES) else pretrain(task, SEED)
     for course in COURSES:
         if network is not None and course not in [(s.mode, s.guarded, s.stretched) for s in done]:
             done.append(soak(network, task, *course, trials))
