@@ -1,8 +1,7 @@
 /* The guard: what the rewards say of the weights; edge_anp/ondevice_guard.py, number for number. */
 #include "edge_anp_learn_table.h"
 
-#define EA_LONGER 3u /* the slow mean: 2^3 times as long as the fast one, and kept with 4 bits more */
-#define EA_FINER 4u
+#define EA_LONGER 3u /* the slow mean: 2^3 times as long as the fast one */
 #define EA_MANY (1u << 30) /* where counts of trials end */
 
 /* A running mean that begins as the mean of `count` values and becomes one over 2^longest. */
