@@ -56,7 +56,7 @@ typedef struct {
     uint8_t tried[EA_GUESSES];
     uint32_t reward[2];                      /* of this run, and of the mirrored one before */
     uint32_t at_t, at_synapse, at_row, stage; /* where a commit goes on */
-    uint32_t running, good, since, judged, slow, base, age, troubled; /* the guard's: edge_anp/ondevice_guard.py */
+    uint32_t running, good, since, judged, slow, base, age, troubled, fruitless; /* the guard's: edge_anp/ondevice_guard.py */
     uint32_t saving, saved, slot, sequence; /* of a save: its stage, what of it is done, where it goes */
     uint32_t saved_trial, saved_running, saved_good; /* as they were when it began: trials go on meanwhile */
 } ea_learn_head;
