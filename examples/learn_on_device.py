@@ -58,7 +58,7 @@ def lose_power(device):
 
 found = {}
 for runner in runners:
-    with find("mcu").open_learner(folder, runner) as device:
+    with find("mcu").open_learner(folder, runner) as device:  # type: ignore[attr-defined]
         found[runner], right = go_on_learning(device)
         print(f"{runner}: {right} of {TRIALS} right at once; weights {found[runner]:08x} on {device.ran}")
         if device.has_flash:
