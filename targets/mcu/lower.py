@@ -14,7 +14,7 @@ from edge_anp.integer import IntegerNetwork
 from edge_anp.ondevice_plan import LearningPlan
 from edge_anp.synapses import Convolution, Window
 from edge_anp.topology import INPUT
-from targets.mcu import build, learning, model, tables
+from targets.mcu import build, learn_folder, learning, model, tables
 from targets.mcu.folder import files as folder_files
 
 NAME = "mcu"
@@ -66,10 +66,13 @@ def lower(
     if plan is not None:
         learned = learning.write(net, plan, table)
         (folder / "edge_anp_learn.c").write_text(build.amalgamate_learner())
-        for name in ("edge_anp_learn.h", "edge_anp_learn_table.h", "edge_anp_save.h"):
+        for name in ("edge_anp_learn.h", "edge_anp_learn_table.h", "edge_anp_save.h", "edge_anp_log.h"):
             shutil.copyfile(build.RUNTIME / name, folder / name)
         (folder / "learn.c").write_text(learning.source(learned, prefix))
         (folder / "learn.h").write_text(learning.header(learned, plan, prefix))
+        learn_folder.write_harness(folder / "harness_learn", learned, net, plan, prefix)
+        with (folder / "README.md").open("a") as page:
+            page.write(learn_folder.readme(learned, net, plan, prefix, table.state_bytes))
     return describe(folder, NAME, runners, net, golden)
 
 
