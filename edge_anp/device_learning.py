@@ -101,10 +101,10 @@ def learn(
         )
     if trials < 1:
         raise ValueError(f"--trials is {trials}; it must be at least 1")
-    if runner is None:
-        runner = targets.by_default(machine)[0]
-    if not targets.listed(runner, machine.runners):
-        raise ValueError(f"--runner is {runner!r}; it must be one of {', '.join(machine.runners)}")
+    learners = getattr(machine, "learners", (*targets.by_default(machine), *machine.runners))
+    runner = learners[0] if runner is None else runner
+    if not targets.listed(runner, learners):
+        raise ValueError(f"--runner is {runner!r}; it must be one of {', '.join(dict.fromkeys(learners))}")
     parts = continual.stream(words, task, seed)
     with machine.open_learner(folder, runner) as session:  # type: ignore[attr-defined]
         course = follow(session, net.input, task, parts, trials, guesses, seed, guarded, seen=seen)

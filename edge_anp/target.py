@@ -59,7 +59,8 @@ class Target(Protocol):
     supports: for each of KINDS, "" or the reason why not.
 
     It may also have `by_default`: the runners that `verify` takes where none is named (without it: all); `options`: what `lower` takes
-    by keyword, each a text; and `sizes(network)`: the bytes that a network will need, by kind of memory, before any training.
+    by keyword, each a text; `sizes(network)`: the bytes that a network will need, by kind of memory, before any training; and, where
+    networks learn on it, `open_learner` (device_learning.py), with `learners`: the runners that do, where those are not `runners`.
     """
 
     @property

@@ -6,7 +6,6 @@ learn_start has no inputs: its outputs are the weights as shipped. README.md say
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -19,17 +18,9 @@ from edge_anp.ondevice_plan import LearningPlan, weight_of
 from targets.onnx import learn_answer, learn_commit, learn_step
 from targets.onnx.graph import INT8, UINT8, Graph, Tensor
 
-RUNNER = "onnxruntime"
-
-
-def write(net: IntegerNetwork, plan: LearningPlan, folder: Path) -> None:
-    """Write the five files."""
-    for name, made in models(net, plan).items():
-        onnx.save(made, folder / f"{name}.onnx")
-
 
 def models(net: IntegerNetwork, plan: LearningPlan) -> dict[str, onnx.ModelProto]:
-    """Name of a file -> its model."""
+    """Name of a file -> its model. Raise Unsupported, all reasons at once."""
     reasons = refusals(net, plan)
     if reasons:
         raise Unsupported(reasons, "learning in ONNX")
