@@ -117,8 +117,7 @@ class LearnSession:
         if not 0 <= reward <= ONE:
             raise ValueError(f"the reward is {reward}; it must lie in 0..{ONE}")
         self._teach(self.tried, self.last, reward)
-        first = self.rewards[0] if self.mirrored else reward
-        self.rewards = (first, reward if self.mirrored else 0)
+        self.rewards = (reward, self.rewards[0]) if self.mirrored else (reward, 0)
         if self.given == 1 and not self.mirrored:
             self.guard = self.guard.judge(self.plan, reward)
 
@@ -146,8 +145,8 @@ class LearnSession:
         model = self.models["learn_commit"]
         state = {name: model.zeros[name] for name in model.pairs} | self.weights
         if self.plan.rule == "perturbation":
-            plus, minus = self.rewards if self.mirrored else (0, self.rewards[0])
-            self.taught = {"reward": number(plus, np.int32), "mirrored_reward": number(minus, np.int32)}
+            second, first = self.rewards
+            self.taught = {"reward": number(first, np.int32), "mirrored_reward": number(second, np.int32)}
         for t, then in enumerate(self.seen):
             made = model(then, state, self.taught, self._counters(t))
             state = {name: made[output] for name, output in model.pairs.items()}

@@ -44,7 +44,8 @@ class Learning(Int32):
     def currents(self, g: Graph, layer: IntegerLayer, sources: list[Tensor], name: str) -> list[Tensor]:
         currents = super().currents(g, layer, sources, name)
         if name in self.perturbed:
-            sign = g.elementwise("Sub", g.elementwise("Mul", self._counters(g)[3], integer(g, -2)), integer(g, -1))
+            twice = g.elementwise("Mul", self._counters(g)[3], integer(g, 2))
+            sign = g.node("Sub", [integer(g, 1), twice], (), INT32)
             xi = view(g, directions(g, *self.counters[:3], self.perturbed[name], layer.size), layer.shape)
             moved = g.elementwise("Mul", g.elementwise("Mul", xi, sign), integer(g, self.plan.sigma))
             currents.append(moved)

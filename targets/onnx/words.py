@@ -17,7 +17,7 @@ SIGN = 2**31
 
 def word(g: Graph, value: int) -> str:
     """A uint32 constant of shape [1]."""
-    return g.constant(f"u{value % 2**32}", np.array([value % 2**32], np.uint32))
+    return g.constant(f"word{value % 2**32}", np.array([value % 2**32], np.uint32))
 
 
 def shifted(g: Graph, x: Tensor, bits: Tensor | int, left: bool = False) -> Tensor:
