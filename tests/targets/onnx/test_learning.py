@@ -105,3 +105,19 @@ def test_any_network_learns_what_the_reference_learns(seed):
             wanted.trial = got.trial = 2**32 - 3
         check_weights(wanted, got)
         both(wanted, got, net, seed, 6)
+
+
+def test_the_reference_evaluator_of_onnx_agrees(tmp_path):
+    """A second runtime, in numpy, of ONNX's own authors."""
+    for seed in (1, 4, 15):
+        net, learn = learning_network(seed)
+        plan = random_plan(seed, net, learn)
+        wanted, found = Learner(net, plan, SEED), compiled(tmp_path / f"{seed}", net, plan)
+        models = {
+            name: replace(m, engine=ReferenceEvaluator(str(tmp_path / f"{seed}" / f"{name}.onnx")))
+            for name, m in found.models.items()
+        }
+        got = LearnSession(models, net, plan)
+        got.start(SEED)
+        both(wanted, got, net, seed, 2)
+        assert wanted.crc() != Learner(net, plan, SEED).crc()
