@@ -47,7 +47,9 @@ def random_plan(seed: int, net: IntegerNetwork, learn: str) -> LearningPlan:
     }
     try:
         plan = make_plan(net, learn, some, **options)
-    except ondevice_plan.Unsupported:  # no way of dense matrices leads from a hidden layer to the last: nothing to credit it by
+    except (
+        ondevice_plan.Unsupported
+    ):  # no way of dense matrices leads from a hidden layer to the last: nothing to credit it by
         plan = make_plan(net, "readout", some, **options)
     faster = int(rng.integers(0, 7))
     return replace(plan, synapses=tuple(replace(s, rate=max(1, s.rate - faster)) for s in plan.synapses))
@@ -63,9 +65,7 @@ def _read_out(rng: np.random.Generator, net: IntegerNetwork) -> IntegerLayer:
     )
     n = last.neuron
     few = replace(
-        n,
-        leak=Leak(n.leak.keep[:1].repeat(size), n.leak.bits),
-        vth=None if n.vth is None else n.vth[:1].repeat(size),
+        n, leak=Leak(n.leak.keep[:1].repeat(size), n.leak.bits), vth=None if n.vth is None else n.vth[:1].repeat(size)
     )
     return replace(
         last, shape=(size,), connections=connections, neuron=few, bias=last.bias[:1].repeat(size), unit=np.ones(size)
@@ -77,7 +77,9 @@ def _reading(layer: IntegerLayer, source: int, size: int) -> IntegerLayer:
     return replace(
         layer,
         connections=tuple(
-            replace(c, path=(Dense(np.resize(op.weight.T, (size, layer.size)).T.copy()),)) if c.source == source and isinstance(op, Dense) else c
+            replace(c, path=(Dense(np.resize(op.weight.T, (size, layer.size)).T.copy()),))
+            if c.source == source and isinstance(op, Dense)
+            else c
             for c in layer.connections
             for op in c.path[:1]
         ),

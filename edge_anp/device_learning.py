@@ -101,8 +101,9 @@ def learn(
         )
     if trials < 1:
         raise ValueError(f"--trials is {trials}; it must be at least 1")
-    learners = getattr(machine, "learners", (*targets.by_default(machine), *machine.runners))
-    runner = learners[0] if runner is None else runner
+    learners: tuple[str, ...] = getattr(machine, "learners", (*targets.by_default(machine), *machine.runners))
+    if runner is None:
+        runner = learners[0]
     if not targets.listed(runner, learners):
         raise ValueError(f"--runner is {runner!r}; it must be one of {', '.join(dict.fromkeys(learners))}")
     parts = continual.stream(words, task, seed)

@@ -34,6 +34,10 @@ class Tensor:
         return prod(self.shape)
 
     @property
+    def dims(self) -> tuple[int, ...]:
+        return (1,) * self.batch + self.shape
+
+    @property
     def flat(self) -> bool:
         return len(self.shape) == 1
 
@@ -99,7 +103,7 @@ class Graph:
         """The finished model, checked in full."""
 
         def info(tensors: Sequence[Tensor]) -> list[onnx.ValueInfoProto]:
-            return [helper.make_tensor_value_info(t.name, t.type, [1] * t.batch + [*t.shape]) for t in tensors]
+            return [helper.make_tensor_value_info(t.name, t.type, t.dims) for t in tensors]
 
         for node in self.nodes:
             for names in (node.input, node.output):

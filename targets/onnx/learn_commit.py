@@ -66,7 +66,9 @@ class Commit:
         return self.g.node("Reshape", [x, sizes], (x.size, 1), INT32, batch=False)
 
     def clipped(self, x: Tensor, limit: int) -> Tensor:
-        low, high = (self.g.constant(f"{n}{limit}", np.array(v, np.int32)) for n, v in (("low", -limit), ("high", limit)))
+        low, high = (
+            self.g.constant(f"{n}{limit}", np.array(v, np.int32)) for n, v in (("low", -limit), ("high", limit))
+        )
         return self.g.elementwise("Clip", x, low, high)
 
     def flag(self, x: Tensor, value: int) -> Tensor:
@@ -140,7 +142,12 @@ class Commit:
     def move(self, k: int, s: Synapse, rows: Tensor, columns: Tensor, at: Tensor | int) -> None:
         """U -= (rows columns + low) >> S, within the range of a master: as words, lifted by 2^31 as in words.py."""
         g, shape = self.g, weight_of(self.net, s.layer, s.connection).T.shape
-        w, shift, rows, columns = g.input(f"w{k}", shape, INT8, False), self.rate(s), g.cast(rows, UINT32), g.cast(columns, UINT32)
+        w, shift, rows, columns = (
+            g.input(f"w{k}", shape, INT8, False),
+            self.rate(s),
+            g.cast(rows, UINT32),
+            g.cast(columns, UINT32),
+        )
         by = Tensor(word(g, shift), (), UINT32) if isinstance(shift, int) else shift
         sign = Tensor(word(g, SIGN), (), UINT32)
         step = g.node("Mul", [rows, columns], shape, UINT32, batch=False)
@@ -160,7 +167,9 @@ class Commit:
             u = g.elementwise("Add", g.elementwise("Mul", u, integer(g, 256)), g.cast(f, INT32))
         u = g.elementwise("Sub", g.elementwise("Add", u, lifted), step)
         high = 2 ** (self.plan.bits - 1)
-        low_, high_ = (g.constant(f"master_{n}", np.array(v, np.int32)) for n, v in (("low", -high), ("high", high - 1)))
+        low_, high_ = (
+            g.constant(f"master_{n}", np.array(v, np.int32)) for n, v in (("low", -high), ("high", high - 1))
+        )
         u = g.elementwise("Clip", u, low_, high_)
         if self.plan.bits == 16:
             u = g.cast(u, UINT32)

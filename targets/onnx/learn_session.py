@@ -5,7 +5,6 @@ Whatever runs the graphs is an Engine (run.py): onnxruntime here; the tests put 
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,15 +18,12 @@ from edge_anp.ondevice import ANSWERED, IDLE, REWARDED, RUNNING
 from edge_anp.ondevice_answer import ONE
 from edge_anp.ondevice_guard import ROLL_BACK, SAVE, Guard
 from edge_anp.ondevice_plan import LearningPlan
+from targets.onnx import learning
+from targets.onnx.graph import NUMPY
 from targets.onnx.run import RAN, TYPES, Engine, bad, first_line, open_engine
 
 GRAPHS = ("learn_start", "learn_step", "learn_answer", "learn_error", "learn_commit")
-PHASES = (
-    "no trial",
-    "a trial that runs",
-    "an answer that waits for its reward",
-    "a reward that waits for its commit",
-)
+PHASES = ("no trial", "a trial that runs", "an answer that waits for its reward", "a reward that waits for its commit")
 Values = dict[str, np.ndarray]
 
 
@@ -167,7 +163,9 @@ class LearnSession:
         self, rasters: Sequence[np.ndarray], labels: Sequence[int] | np.ndarray, guesses: int, guarded: bool = False
     ) -> None:
         """Whole trials [T, I] whose world answers by the labels; guarded: with saves and rollbacks as the guard advises."""
-        found = [self._trial(raster, int(label), guesses, guarded) for raster, label in zip(rasters, labels, strict=True)]
+        found = [
+            self._trial(raster, int(label), guesses, guarded) for raster, label in zip(rasters, labels, strict=True)
+        ]
         self.asked, self.right = np.array(found, int).reshape(-1, 2).T
 
     def _trial(self, raster: np.ndarray, label: int, guesses: int, guarded: bool) -> tuple[int, bool]:
@@ -228,18 +226,19 @@ def number(value: int, type: Any) -> np.ndarray:
 
 
 def open_learner(folder: Path, net: IntegerNetwork, plan: LearningPlan) -> LearnSession:
-    """The five files of `folder` in onnxruntime. Raise BadFile unless they are what `lower` writes."""
+    """The five files of `folder` in onnxruntime. Raise BadFile unless they take and give what `lower` writes."""
     found = {}
-    for name in GRAPHS:
+    for name, (g, pairs) in learning.graphs(net, plan).items():
         path = Path(folder) / f"{name}.onnx"
         engine = open_engine(path)
-        try:
-            zeros = {i.name: np.zeros(i.shape, TYPES[i.type]) for i in engine.get_inputs()}
-            pairs = json.loads(engine.get_modelmeta().custom_metadata_map["edge_anp_states"])
-            outputs = tuple(o.name for o in engine.get_outputs())
-            if not set(pairs) <= set(zeros) or not set(pairs.values()) <= set(outputs):
-                raise ValueError(f"its inputs are {', '.join(zeros)}; they must hold {', '.join(pairs)}")
-        except (KeyError, ValueError, TypeError, AttributeError) as error:
-            raise bad(path, f"it is another model ({first_line(error)})") from error
-        found[name] = Model(path, engine, zeros, outputs, pairs)
+        for what, there, wanted in (
+            ("inputs", engine.get_inputs(), g.inputs),
+            ("outputs", engine.get_outputs(), g.outputs),
+        ):
+            shown = {(i.name, tuple(i.shape), TYPES.get(i.type)) for i in there}
+            if shown != {(i.name, i.dims, NUMPY[i.type]) for i in wanted}:
+                names = ", ".join(i.name for i in wanted)
+                raise bad(path, f"it is another model: its {what} are not {names}, of the plan's shapes")
+        zeros = {i.name: np.zeros(i.dims, NUMPY[i.type]) for i in g.inputs}
+        found[name] = Model(path, engine, zeros, tuple(i.name for i in g.outputs), pairs)
     return LearnSession(found, net, plan)

@@ -30,7 +30,7 @@ class Learning(Int32):
         self.plan = plan
         self.places = {f"l{s.layer}_{s.connection}": k for k, s in enumerate(plan.synapses)}
         self.perturbed = {f"l{s.layer}": s.layer for s in plan.synapses if plan.rule == "perturbation"}
-        self.counters: tuple[Tensor, ...] = ()
+        self.counters: list[Tensor] = []
 
     def path(self, g: Graph, c: IntegerConnection, x: Tensor, name: str) -> Tensor:
         if name not in self.places:
@@ -44,17 +44,17 @@ class Learning(Int32):
     def currents(self, g: Graph, layer: IntegerLayer, sources: list[Tensor], name: str) -> list[Tensor]:
         currents = super().currents(g, layer, sources, name)
         if name in self.perturbed:
-            twice = g.elementwise("Mul", self._counters(g)[3], integer(g, 2))
-            sign = g.node("Sub", [integer(g, 1), twice], (), INT32)
-            xi = view(g, directions(g, *self.counters[:3], self.perturbed[name], layer.size), layer.shape)
-            moved = g.elementwise("Mul", g.elementwise("Mul", xi, sign), integer(g, self.plan.sigma))
-            currents.append(moved)
+            seed, trial, t, mirrored = self._counters(g)
+            sign = g.node("Sub", [integer(g, 1), g.elementwise("Mul", mirrored, integer(g, 2))], (), INT32)
+            xi = view(g, directions(g, seed, trial, t, self.perturbed[name], layer.size), layer.shape)
+            currents.append(g.elementwise("Mul", g.elementwise("Mul", xi, sign), integer(g, self.plan.sigma)))
         return currents
 
-    def _counters(self, g: Graph) -> tuple[Tensor, ...]:
+    def _counters(self, g: Graph) -> list[Tensor]:
+        """Of the noise; declared once, where the first layer wants them."""
         if not self.counters:
-            names = ("seed", "trial", "t")
-            self.counters = (*(g.input(n, (), UINT32) for n in names), g.input("mirrored", (), INT32))
+            self.counters = [g.input(n, (), UINT32) for n in ("seed", "trial", "t")]
+            self.counters.append(g.input("mirrored", (), INT32))
         return self.counters
 
 
@@ -62,7 +62,11 @@ def directions(g: Graph, seed: Tensor, trial: Tensor, t: Tensor, layer: int, siz
     """xi: +-1 [N] as int32, bit n mod 32 of a word for every 32 neurons."""
     at = np.arange(size, dtype=np.uint32)[None]
     places = Tensor(g.constant(f"word_of_{size}", at // 32), (size,), UINT32)
-    bits = shifted(g, Noise(g).at(seed, trial, NODE, t, layer, places), Tensor(g.constant(f"bit_of_{size}", at % 32), (size,), UINT32))
+    bits = shifted(
+        g,
+        Noise(g).at(seed, trial, NODE, t, layer, places),
+        Tensor(g.constant(f"bit_of_{size}", at % 32), (size,), UINT32),
+    )
     twice = shifted(g, shifted(g, bits, 1), 1, left=True)
     bit = g.cast(g.elementwise("Sub", bits, twice), INT32)
     return g.elementwise("Sub", g.elementwise("Mul", bit, integer(g, 2)), integer(g, 1))

@@ -24,15 +24,6 @@ def models(net: IntegerNetwork, plan: LearningPlan) -> dict[str, onnx.ModelProto
     reasons = refusals(net, plan)
     if reasons:
         raise Unsupported(reasons, "learning in ONNX")
-    step, steps = learn_step.build(net, plan)
-    commit = learn_commit.Commit(net, plan)
-    graphs: dict[str, tuple[Graph, dict[str, str]]] = {
-        "learn_start": (start(net, plan), {}),
-        "learn_step": (step, steps),
-        "learn_answer": (learn_answer.build_answer(net, plan), {"tried": "tried_n"}),
-        "learn_error": (learn_answer.build_error(net, plan), {}),
-        "learn_commit": (commit.g, commit.pairs),
-    }
     told = {
         "edge_anp_semantics": SEMANTICS,
         "edge_anp_input": {"shape": net.input.shape, "dt": net.input.dt, "scale": net.input.scale},
@@ -42,7 +33,20 @@ def models(net: IntegerNetwork, plan: LearningPlan) -> dict[str, onnx.ModelProto
     }
     return {
         name: g.model(name, {key: json.dumps(value) for key, value in {**told, "edge_anp_states": pairs}.items()})
-        for name, (g, pairs) in graphs.items()
+        for name, (g, pairs) in graphs(net, plan).items()
+    }
+
+
+def graphs(net: IntegerNetwork, plan: LearningPlan) -> dict[str, tuple[Graph, dict[str, str]]]:
+    """Name of a file -> its graph, and its states, input -> output."""
+    step, states = learn_step.build(net, plan)
+    commit = learn_commit.Commit(net, plan)
+    return {
+        "learn_start": (start(net, plan), {}),
+        "learn_step": (step, states),
+        "learn_answer": (learn_answer.build_answer(net, plan), {"tried": "tried_n"}),
+        "learn_error": (learn_answer.build_error(net, plan), {}),
+        "learn_commit": (commit.g, commit.pairs),
     }
 
 

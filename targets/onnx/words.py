@@ -46,7 +46,8 @@ class Noise:
         """Words of the shape of the last place. The first is a tensor."""
         if places in self.known:
             return self.known[places]
-        x, a = (self.at(*places[:-1]) if len(places) > 1 else None), places[-1]
+        *before, a = places
+        x = self.at(*before) if before else None
         if isinstance(a, Tensor):
             x = self._plus(self.g.elementwise("Mul", a, word(self.g, GOLDEN)), x)
         elif a and x is not None:

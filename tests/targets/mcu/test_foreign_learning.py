@@ -1,4 +1,4 @@
-"""Learning through a stranger's compiler: our learn_*.onnx through emx-onnx-cgen, on the host and on an M4, beside ours, every bit equal."""
+"""Learning through a stranger's compiler: our learn_*.onnx through emx-onnx-cgen, on the host and on an M4, equal to the last bit."""
 
 from __future__ import annotations
 
@@ -118,7 +118,9 @@ def built(models: dict[str, onnx.ModelProto], place: Path, runner: str) -> link.
     (place / "main.c").write_text(MAIN.format(declarations=declarations, calls=calls))
     include = (build.RUNTIME, build.HARNESS)
     if runner == "host":
-        build.compile_host(sources, place / "program", include, ["-O1", "-fsanitize=undefined", "-fno-sanitize-recover"])
+        build.compile_host(
+            sources, place / "program", include, ["-O1", "-fsanitize=undefined", "-fno-sanitize-recover"]
+        )
         return link.start([place / "program"], place, 60, runner)
     core = CORES[runner]
     build.compile_core(core, sources, place / "program", include, stack=STACK)

@@ -1,0 +1,69 @@
+"""One course of learning on digits: the same checksum, answers and curve from numpy, from ONNX and from C."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from edge_anp import bench_ondevice, continual, integer, ondevice_plan, tasks
+from edge_anp import network as floats
+from edge_anp.cli import app
+from edge_anp.integer import quantize_input
+from edge_anp.ondevice import Learner
+from edge_anp.ondevice_guard import ROLL_BACK, SAVE
+
+SEED, GUESSES, DRIFT = 1, 2, "rewire:0.4"
+
+
+def learned(folder: Path, target: str, trials: int) -> dict[str, object]:
+    """compile and learn from the command line; result.json."""
+    compile_ = f"compile {folder}/net.npz --target {target} --calibrate digits --learn all --samples 64 --out {folder}/{target}"
+    learn = f"learn {folder}/{target} --task digits --drift {DRIFT} --guesses {GUESSES} --trials {trials} --seed {SEED} --out {folder}/run_{target}"
+    for words in (compile_, learn):
+        done = CliRunner().invoke(app, words.split())
+        assert done.exit_code == 0, done.output
+    assert (folder / f"run_{target}" / "curve.svg").read_text().startswith("<svg")
+    return json.loads((folder / f"run_{target}" / "result.json").read_text())
+
+
+def reference(folder: Path, trials: int) -> tuple[str, int]:
+    """The same course in ondevice.py: its checksum, and how many answers it asked for."""
+    net, plan = integer.load(folder / "integer.npz"), ondevice_plan.load(folder / "learning.npz")
+    one, asked = Learner(net, plan, SEED), 0
+    saved = [u.copy() for u in one.weights]
+    part = continual.stream(DRIFT, tasks.load("digits", None), SEED)[0].train
+    rows = quantize_input(part.rasters, net.input)
+    for k in continual.schedule(len(rows), trials, SEED):
+        number = one.begin()
+        for x in rows[k]:
+            one.step(x)
+        for _ in range(GUESSES):
+            right = one.answer() == part.targets[k]
+            one.reward(number, 128 * int(right))
+            asked += 1
+            if right:
+                break
+        one.commit()
+        advice = one.guard.health(plan)
+        if advice == SAVE:
+            saved = [u.copy() for u in one.weights]
+        if advice == ROLL_BACK:
+            one.weights = [u.copy() for u in saved]
+            one._refresh()
+        if advice in (SAVE, ROLL_BACK):
+            one.guard = one.guard.settled()
+    return f"{one.crc():08x}", asked
+
+
+@pytest.mark.parametrize("trials", [120, pytest.param(1000, marks=pytest.mark.slow)])
+def test_numpy_onnx_and_c_end_in_one_checksum(trials, tmp_path):
+    floats.save(floats.copy_to_numpy(bench_ondevice.build(8, 10, 0)), tmp_path / "net.npz")
+    onnx, c = (learned(tmp_path, target, trials) for target in ("onnx", "mcu"))
+    assert (onnx.pop("runner"), c.pop("runner")) == ("onnxruntime", "host")
+    assert onnx == c
+    assert reference(tmp_path / "onnx", trials) == (onnx["weights_crc"], onnx["answers_asked"])
+    assert np.ptp([accuracy for _, accuracy in onnx["curve"]]) > 0  # type: ignore[union-attr]
