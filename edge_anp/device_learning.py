@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from edge_anp.tasks.samples import Samples, Task
 POINTS = 20  # of a curve
 
 
+@runtime_checkable
 class Learning(Protocol):
     """What a target's `open_learner` gives; asked: answers asked in each of the last trials."""
 

@@ -21,8 +21,9 @@ SEED, GUESSES, DRIFT = 1, 2, "rewire:0.4"
 
 def learned(folder: Path, target: str, trials: int) -> dict[str, object]:
     """compile and learn from the command line; result.json."""
-    compile_ = f"compile {folder}/net.npz --target {target} --calibrate digits --learn all --samples 64 --out {folder}/{target}"
-    learn = f"learn {folder}/{target} --task digits --drift {DRIFT} --guesses {GUESSES} --trials {trials} --seed {SEED} --out {folder}/run_{target}"
+    compile_ = f"compile {folder}/net.npz --calibrate digits --learn all --samples 64 --target {target} --out {folder}/{target}"
+    world = f"--task digits --drift {DRIFT} --guesses {GUESSES} --trials {trials} --seed {SEED}"
+    learn = f"learn {folder}/{target} {world} --out {folder}/run_{target}"
     for words in (compile_, learn):
         done = CliRunner().invoke(app, words.split())
         assert done.exit_code == 0, done.output
@@ -59,8 +60,9 @@ def reference(folder: Path, trials: int) -> tuple[str, int]:
     return f"{one.crc():08x}", asked
 
 
-@pytest.mark.parametrize("trials", [120, pytest.param(1000, marks=pytest.mark.slow)])
-def test_numpy_onnx_and_c_end_in_one_checksum(trials, tmp_path):
+@pytest.mark.slow
+def test_a_thousand_trials_end_in_one_checksum_in_numpy_onnx_and_c(tmp_path):
+    trials = 1000
     floats.save(floats.copy_to_numpy(bench_ondevice.build(8, 10, 0)), tmp_path / "net.npz")
     onnx, c = (learned(tmp_path, target, trials) for target in ("onnx", "mcu"))
     assert (onnx.pop("runner"), c.pop("runner")) == ("onnxruntime", "host")
