@@ -11,7 +11,7 @@ import pytest
 from edge_anp import ondevice_answer, simulate
 from edge_anp.errors import Unsupported
 from edge_anp.integer import MCU16, IntegerConnection, IntegerLayer, IntegerNetwork, IntegerNeuron, Leak
-from edge_anp.ondevice import Learner, horizon, trace
+from edge_anp.ondevice import Learner, annealing, horizon, trace
 from edge_anp.ondevice_guard import KEEP, ROLL_BACK, SAVE, Guard
 from edge_anp.ondevice_plan import refusals
 from edge_anp.ondevice_rates import make_plan
@@ -249,6 +249,12 @@ def test_the_trial_counter_wraps():
     one = learner(net)
     one.trial = 2**32 - 1
     assert one.begin() == 0
+
+
+def test_rates_halve_whenever_half_of_what_is_left_of_the_budget_is_spent():
+    plan = learner(small(), budget=80).plan
+    assert [annealing(plan, t) for t in (0, 39, 40, 59, 60, 69, 70, 2**32 - 1)] == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert annealing(replace(plan, budget=0), 2**32 - 1) == 0
 
 
 def test_freezing_keeps_every_weight():
