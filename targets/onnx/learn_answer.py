@@ -45,7 +45,7 @@ def build_answer(net: IntegerNetwork, plan: LearningPlan) -> Graph:
 
 
 def build_error(net: IntegerNetwork, plan: LearningPlan) -> Graph:
-    """e = (r e_yes + (128 - r) e_no + 64) >> 7, and h of every credit."""
+    """e = (r e_yes + (128 - r) e_no + 64) >> 7, its rest given to the answer, and h of every credit."""
     g, classes = Graph(), net.layers[-1].size
     scores, tried = g.input("scores", (classes,), INT32), g.input("tried", (classes,), INT32)
     answer, reward = g.input("answer", (), INT32), g.input("reward", (), INT32)
@@ -53,7 +53,8 @@ def build_error(net: IntegerNetwork, plan: LearningPlan) -> Graph:
     v = softmax(g, scores, plan.temperature)
     all_ = total(g, v)
     p = g.elementwise("Div", g.elementwise("Mul", v, one), all_)
-    yes = g.elementwise("Sub", p, g.elementwise("Mul", onehot(g, answer, classes), one))
+    given = onehot(g, answer, classes)
+    yes = g.elementwise("Sub", p, g.elementwise("Mul", given, one))
     gone = total(g, g.elementwise("Mul", v, tried))
     bad = g.elementwise("Div", g.elementwise("Mul", gone, one), all_)
     rest = g.elementwise("Max", g.elementwise("Sub", all_, gone), integer(g, 1))
@@ -63,6 +64,7 @@ def build_error(net: IntegerNetwork, plan: LearningPlan) -> Graph:
     wrong = g.elementwise("Sub", Tensor(one, (), INT32), reward)
     both = g.elementwise("Add", g.elementwise("Mul", yes, reward), g.elementwise("Mul", no, wrong))
     e = down(g, g.elementwise("Add", both, integer(g, ONE // 2)), 7)
+    e = g.elementwise("Sub", e, g.elementwise("Mul", given, total(g, e)))
     g.output(e, "e")
     for c in plan.credits:
         g.output(_credit(g, net, plan, c, e), f"h{c.layer}")

@@ -151,13 +151,17 @@ class LearnSession:
     def freeze(self, frozen: bool) -> None:
         self.frozen = frozen
 
+    def advice(self) -> int:
+        """What the guard says: KEEP, SAVE or ROLL_BACK of ondevice_guard.py."""
+        return self.guard.health(self.plan)
+
     def save(self) -> None:
         """Keep the weights as they are, in memory."""
-        self.saved, self.guard = self.weights, self.guard.settled()
+        self.saved, self.guard = self.weights, self.guard.saved()
 
     def roll_back(self) -> None:
         """What was saved last, or what was shipped; the trial counter goes on."""
-        self.weights, self.guard, self.phase = self.saved, self.guard.settled(), IDLE
+        self.weights, self.guard, self.phase = self.saved, self.guard.rolled_back(), IDLE
 
     def trials(
         self, rasters: Sequence[np.ndarray], labels: Sequence[int] | np.ndarray, guesses: int, guarded: bool = False
@@ -177,7 +181,7 @@ class LearnSession:
             right = self.answer() == label
             self.reward(trial, ONE * right)
         self.commit()
-        if guarded and (advice := self.guard.health(self.plan)) in (SAVE, ROLL_BACK):
+        if guarded and (advice := self.advice()) in (SAVE, ROLL_BACK):
             self.save() if advice == SAVE else self.roll_back()
         return self.given, right
 

@@ -51,12 +51,10 @@ def reference(folder: Path, trials: int) -> tuple[str, int]:
         one.commit()
         advice = one.guard.health(plan)
         if advice == SAVE:
-            saved = [u.copy() for u in one.weights]
+            saved, one.guard = [u.copy() for u in one.weights], one.guard.saved()
         if advice == ROLL_BACK:
-            one.weights = [u.copy() for u in saved]
+            one.weights, one.guard = [u.copy() for u in saved], one.guard.rolled_back()
             one._refresh()
-        if advice in (SAVE, ROLL_BACK):
-            one.guard = one.guard.settled()
     return f"{one.crc():08x}", asked
 
 
