@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,17 +22,22 @@ from rich.progress import Progress
 from edge_anp import bench_cells, continual, device_learning, tasks
 from edge_anp import network as floats
 from edge_anp import target as targets
-from edge_anp.compilation import compile_network
+from edge_anp.compilation import CALIBRATION, compile_network, learning_layers
+from edge_anp.integer import IntegerNetwork, quantize_input
 from edge_anp.learning.feedback import FeedbackANP
 from edge_anp.learning.trainer import train
 from edge_anp.network import Connection, Layer, Network
 from edge_anp.neurons import LIF, Readout
+from edge_anp.ondevice_plan import LearningPlan
+from edge_anp.ondevice_rates import make_plan
+from edge_anp.quantize import quantize
 from edge_anp.synapses import Dense
 from edge_anp.tasks import Task
 from edge_anp.topology import INPUT, InputContract
 
 HIDDEN, UPDATES, TRIALS, DRIFT, POINTS = 128, 600, 4000, 0.4, 8
 GUESSES = {"one answer": 1, "two answers": 2, "label": 0}
+FLOATS = ("float", "REINFORCE", "queries")
 BATCH, EVERY = {"digits": 128}, {"digits": 0}  # braille7: 64, and one step in four updates
 
 
@@ -57,9 +62,11 @@ class Cell:
 
 def cells(task: str) -> list[Cell]:
     """What is measured on a task, the most wanted first."""
-    found = [Cell(task, world) for world in GUESSES]
+    found = [Cell(task, world, streams=3 if task == "digits" else 1) for world in GUESSES]
     found += [Cell(task, world, learn) for learn in ("input,readout", "readout") for world in GUESSES]
     found += [Cell(task, "one answer", bits=8), Cell(task, "one answer", trials=2 * TRIALS)]
+    found += [Cell(task, world, by="float", streams=3 if task == "digits" else 1) for world in GUESSES]
+    found += [Cell(task, "one answer", by=by) for by in ("REINFORCE", "queries", "perturbation")]
     return found
 
 
@@ -93,24 +100,57 @@ def pretrain(task: Task, seed: int, folder: Path | None = None) -> Network:
     return network
 
 
-def measure(network: Network, task: Task, cell: Cell, seed: int, stream: int = 0) -> dict[str, Any]:
-    """Compile, drift, learn on this machine's build of the C learner. stream: another order of the samples, another seed of the noise."""
-    guesses, rule = GUESSES[cell.world], "perturbation" if cell.by == "perturbation" else "feedback"
+def measure(network: Network, task: Task, wanted: Sequence[tuple[Cell, int]], seed: int) -> Iterator[dict[str, Any]]:
+    """Compile, drift, learn on this machine's build of the C learner: one build for cells that differ in their world only.
+
+    wanted: (cell, stream); stream: another order of the samples, another seed of the noise.
+    """
+    first = wanted[0][0]
+    rule, part = (
+        "perturbation" if first.by == "perturbation" else "feedback",
+        continual.stream(f"rewire:{DRIFT}", task, seed),
+    )
     with tempfile.TemporaryDirectory() as place:
         done = compile_network(
-            network, "mcu", Path(place) / "a", task.train, learn=cell.learn, guesses=max(guesses, 1), bits=cell.bits,
-            budget=cell.trials, every=EVERY.get(task.name, 2), rule=rule,
+            network, "mcu", Path(place) / "a", task.train, learn=first.learn, guesses=max(GUESSES.values()), bits=first.bits,
+            budget=first.trials, every=EVERY.get(task.name, 2), rule=rule,
         )  # fmt: skip
-        parts = continual.stream(f"rewire:{DRIFT}", task, seed)
         with targets.find("mcu").open_learner(done.artifact.folder, "host") as session:  # type: ignore[attr-defined]
-            course = device_learning.follow(
-                session, done.network.input, task, parts, cell.trials, guesses, seed + 1000 * stream, cell.guarded, POINTS
-            )  # fmt: skip
-    return {
-        "key": key(cell, seed, stream), **asdict(cell), "seed": seed, "stream": stream, "before": course.accuracy_before,
-        "drifted": course.accuracy_after_drift, "after": course.accuracy_after,
-        "asked": course.answers_asked / course.trials, "curve": course.curve,
-    }  # fmt: skip
+            for cell, stream in wanted:
+                course = device_learning.follow(
+                    session, done.network.input, task, part, cell.trials, GUESSES[cell.world], seed + 1000 * stream, cell.guarded, POINTS
+                )  # fmt: skip
+                yield {
+                    "key": key(cell, seed, stream), **asdict(cell), "seed": seed, "stream": stream,
+                    "before": course.accuracy_before, "drifted": course.accuracy_after_drift, "after": course.accuracy_after,
+                    "asked": course.answers_asked / course.trials, "curve": course.curve,
+                }  # fmt: skip
+
+
+def measure_floats(
+    networks: Sequence[Network], task: Task, cell: Cell, which: Sequence[tuple[int, int]]
+) -> list[dict[str, Any]]:
+    """Courses in floats on the host, all at once; which: (seed, stream) of each, networks: of each."""
+    from edge_anp import bench_ondevice_float as host
+
+    nets, plans = zip(*(planned(network, task, cell) for network in networks), strict=True)
+    worlds = [continual.stream(f"rewire:{DRIFT}", task, seed)[0] for seed, _ in which]
+    made, orders = host.courses(networks, nets, plans), [seed + 1000 * stream for seed, stream in which]
+    found = host.learn(made, plans[0], cell.by, worlds, task, orders, cell.trials, GUESSES[cell.world], POINTS)
+    return [
+        {"key": key(cell, seed, stream), **asdict(cell), "seed": seed, "stream": stream, **row}
+        for (seed, stream), row in zip(which, found, strict=True)
+    ]
+
+
+def planned(network: Network, task: Task, cell: Cell) -> tuple[IntegerNetwork, LearningPlan]:
+    """What the device would run, and its rates."""
+    machine, (raster, _) = targets.find("mcu"), task.train.batch(range(CALIBRATION))
+    legal, _ = machine.legalize(network)
+    net, _ = quantize(legal, raster, machine.arithmetics[0], None, learning_layers(legal, cell.learn))
+    calibration = quantize_input(raster.numpy(), net.input)
+    guesses, every = max(GUESSES[cell.world], 1), EVERY.get(task.name, 2)
+    return net, make_plan(net, cell.learn, calibration, guesses=guesses, budget=cell.trials, every=every)
 
 
 def key(cell: Cell, seed: int, stream: int) -> str:
@@ -119,30 +159,45 @@ def key(cell: Cell, seed: int, stream: int) -> str:
 
 
 def run(wanted: Sequence[Cell], seeds: Sequence[int], out: Path) -> list[dict[str, Any]]:
-    """Do what the file lacks; return every row of the cells that are complete."""
+    """Do what the file lacks; return every row that it has then."""
     from edge_anp import bench_ondevice_report
 
     torch.set_num_threads(1)
     file = out / "cells" / "ondevice.jsonl"
     file.parent.mkdir(parents=True, exist_ok=True)
-    done, loaded = bench_cells.read(file), {}
+    done = bench_cells.read(file)
+    builds: dict[tuple[Any, ...], list[Cell]] = {}
+    for c in wanted:
+        builds.setdefault((c.task, c.by, c.learn, c.bits, c.trials), []).append(c)
     with Progress(console=Console(stderr=True)) as progress:
-        bar = progress.add_task("cells", total=len(wanted))
-        for cell in wanted:
-            for stream in range(cell.streams):
-                for seed in seeds:
-                    if key(cell, seed, stream) in done:
-                        continue
-                    if cell.task not in loaded:
-                        loaded[cell.task] = tasks.load(cell.task)
-                    task = loaded[cell.task]
-                    row = measure(pretrain(task, seed, file.parent / "networks"), task, cell, seed, stream)
-                    done[row["key"]] = row
-                    with file.open("a") as lines:
-                        lines.write(json.dumps(row) + "\n")
+        bar = progress.add_task("courses", total=sum(c.streams for c in wanted) * len(seeds))
+        for (name, by, *_), some in builds.items():
+            for row in _missing(name, by, some, seeds, done, file.parent / "networks"):
+                done[row["key"]] = row
+                with file.open("a") as lines:
+                    lines.write(json.dumps(row) + "\n")
+                progress.update(bar, completed=len(done))
             bench_ondevice_report.write(list(done.values()), out)
-            progress.advance(bar)
     return list(done.values())
+
+
+def _missing(
+    name: str, by: str, some: Sequence[Cell], seeds: Sequence[int], done: Collection[str], folder: Path
+) -> Iterator[dict[str, Any]]:
+    """The courses of one build that are not done, each as soon as it is."""
+    left = [(c, s, n) for s in seeds for c in some for n in range(c.streams) if key(c, s, n) not in done]
+    if not left:
+        return
+    task = tasks.load(name)
+    networks = {s: pretrain(task, s, folder) for s in sorted({s for _, s, _ in left})}
+    if by in FLOATS:
+        for c in some:
+            which = [(s, n) for d, s, n in left if d == c]
+            if which:
+                yield from measure_floats([networks[s] for s, _ in which], task, c, which)
+    else:
+        for seed, network in networks.items():
+            yield from measure(network, task, [(c, n) for c, s, n in left if s == seed], seed)
 
 
 def bench(seeds: int, out: Path, names: Sequence[str] = ("digits", "braille7")) -> None:

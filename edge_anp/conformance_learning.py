@@ -35,7 +35,7 @@ def learning_network(seed: int) -> tuple[IntegerNetwork, str]:
 
 
 def random_plan(seed: int, net: IntegerNetwork, learn: str) -> LearningPlan:
-    """A plan with every option drawn; the rates are fast, so that weights change and reach their ends."""
+    """A plan with every option drawn; the rates are fast and traces loud, so that weights and traces reach their ends."""
     rng = np.random.default_rng([seed, 3])
     some = np.stack([random_raster(net, seed + 2 * k, STEPS) for k in range(3)], 1)
     options: dict[str, Any] = {
@@ -51,8 +51,11 @@ def random_plan(seed: int, net: IntegerNetwork, learn: str) -> LearningPlan:
         ondevice_plan.Unsupported
     ):  # no way of dense matrices leads from a hidden layer to the last: nothing to credit it by
         plan = make_plan(net, "readout", some, **options)
-    faster = int(rng.integers(0, 7))
-    return replace(plan, synapses=tuple(replace(s, rate=max(1, s.rate - faster)) for s in plan.synapses))
+    faster, louder = int(rng.integers(0, 7)), int(rng.integers(0, 4))
+    return replace(
+        plan,
+        synapses=tuple(replace(s, rate=max(1, s.rate - faster), gain=min(4, s.gain + louder)) for s in plan.synapses),
+    )
 
 
 def _read_out(rng: np.random.Generator, net: IntegerNetwork) -> IntegerLayer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +21,7 @@ class Recorder:
         self.session, self.layout, self.path = session, layout, path
         self.asked = np.zeros(0, int)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Recorder:
         self.session.__enter__()
         return self
 

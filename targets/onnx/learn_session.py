@@ -1,13 +1,9 @@
-"""A learner made of the five learn_*.onnx: the order of a trial, the counters, and the guard, which are the host's affair.
-
-Whatever runs the graphs is an Engine (run.py): onnxruntime here; the tests put a stranger's C and onnx.reference in its place.
-"""
+"""A learner made of the five learn_*.onnx: the order of a trial, the counters, and the guard, which are the host's affair."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,33 +14,10 @@ from edge_anp.ondevice import ANSWERED, IDLE, REWARDED, RUNNING
 from edge_anp.ondevice_answer import ONE
 from edge_anp.ondevice_guard import ROLL_BACK, SAVE, Guard
 from edge_anp.ondevice_plan import LearningPlan
-from targets.onnx import learning
-from targets.onnx.graph import NUMPY
-from targets.onnx.run import RAN, TYPES, Engine, bad, first_line, open_engine
+from targets.onnx.learn_models import Model, Values, open_models
+from targets.onnx.run import RAN
 
-GRAPHS = ("learn_start", "learn_step", "learn_answer", "learn_error", "learn_commit")
 PHASES = ("no trial", "a trial that runs", "an answer that waits for its reward", "a reward that waits for its commit")
-Values = dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Model:
-    """One graph. zeros: of each input's shape and type; pairs: its states, input -> output."""
-
-    path: Path
-    engine: Engine
-    zeros: Mapping[str, np.ndarray]
-    outputs: tuple[str, ...]
-    pairs: Mapping[str, str]
-
-    def __call__(self, *given: Values) -> Values:
-        """Its outputs, from the values that it asks for; the last of `given` that has one is believed."""
-        known = {name: value for values in given for name, value in values.items()}
-        try:
-            answers = self.engine.run(list(self.outputs), {name: known[name] for name in self.zeros})
-        except Exception as error:  # onnxruntime's own kinds of exceptions share no base
-            raise bad(self.path, f"it stops while it runs ({first_line(error)})") from error
-        return dict(zip(self.outputs, answers, strict=True))
 
 
 class LearnSession:
@@ -73,6 +46,7 @@ class LearnSession:
         if not mirrored:
             self.trial = (self.trial + 1) & 0xFFFFFFFF
         self.mirrored, self.phase, self.given = mirrored, RUNNING, 0
+        self.direction = -1 if mirrored else 1
         self.now: Values = dict(self.models["learn_step"].zeros)
         self.seen: list[Values] = []
         self.scores = np.zeros((1, self.net.layers[-1].size), np.int32)
@@ -86,8 +60,7 @@ class LearnSession:
             raise ValueError(f"the trial has {len(self.seen)} steps already; the plan keeps {self.plan.steps}")
         step, t = self.models["learn_step"], len(self.seen)
         self.now["x"] = np.asarray(x, np.int8).reshape(self.now["x"].shape)
-        counters = {**self._counters(t), "mirrored": number(self.mirrored, np.int32)}
-        made = step(self.now, self.weights, counters)
+        made = step(self.now, self.weights, self._counters(t), {"direction": number(self.direction, np.int32)})
         self.seen.append({**self.now, **made})
         self.now = {**self.now, **{name: made[output] for name, output in step.pairs.items()}}
         self.scores = made["scores_n"]
@@ -173,32 +146,39 @@ class LearnSession:
         self.asked, self.right = np.array(found, int).reshape(-1, 2).T
 
     def _trial(self, raster: np.ndarray, label: int, guesses: int, guarded: bool) -> tuple[int, bool]:
-        trial, right = self._run(raster), False
-        if guesses == 0:
+        """By perturbation: a pair of runs, one answer each."""
+        trial, right, paired = self.begin(), False, self.plan.rule == "perturbation"
+        self._run(raster)
+        if guesses == 0 and not paired:
             right = self.best() == label
             self.label(trial, label)
-        while self.given < guesses and not right:
+        while self.given < (1 if paired else guesses) and not right:
             right = self.answer() == label
             self.reward(trial, ONE * right)
+        asked = self.given + paired
+        if paired:
+            self.begin(mirrored=True)
+            self._run(raster)
+            self.reward(trial, ONE * (self.answer() == label))
         self.commit()
         if guarded and (advice := self.advice()) in (SAVE, ROLL_BACK):
             self.save() if advice == SAVE else self.roll_back()
-        return self.given, right
+        return asked, right
 
     def answers(self, rasters: Sequence[np.ndarray]) -> np.ndarray:
-        """The best answer to each of rasters [T, I]; nothing is learned, and no trial is counted."""
+        """The best answer to each of rasters [T, I]; nothing is learned or perturbed, and no trial is counted."""
         found, trial = [], self.trial
         for raster in rasters:
+            self.begin()
+            self.direction = 0
             self._run(raster)
             found.append(self.best())
             self.trial, self.phase = trial, IDLE
         return np.array(found, int)
 
-    def _run(self, raster: np.ndarray) -> int:
-        trial = self.begin()
+    def _run(self, raster: np.ndarray) -> None:
         for x in raster:
             self.step(x)
-        return trial
 
     def masters(self) -> list[np.ndarray]:
         """The weights of every matrix as int16 [I, N], 256 w + f; or int8, where they have 8 bits."""
@@ -230,19 +210,5 @@ def number(value: int, type: Any) -> np.ndarray:
 
 
 def open_learner(folder: Path, net: IntegerNetwork, plan: LearningPlan) -> LearnSession:
-    """The five files of `folder` in onnxruntime. Raise BadFile unless they take and give what `lower` writes."""
-    found = {}
-    for name, (g, pairs) in learning.graphs(net, plan).items():
-        path = Path(folder) / f"{name}.onnx"
-        engine = open_engine(path)
-        for what, there, wanted in (
-            ("inputs", engine.get_inputs(), g.inputs),
-            ("outputs", engine.get_outputs(), g.outputs),
-        ):
-            shown = {(i.name, tuple(i.shape), TYPES.get(i.type)) for i in there}
-            if shown != {(i.name, i.dims, NUMPY[i.type]) for i in wanted}:
-                names = ", ".join(i.name for i in wanted)
-                raise bad(path, f"it is another model: its {what} are not {names}, of the plan's shapes")
-        zeros = {i.name: np.zeros(i.dims, NUMPY[i.type]) for i in g.inputs}
-        found[name] = Model(path, engine, zeros, tuple(i.name for i in g.outputs), pairs)
-    return LearnSession(found, net, plan)
+    """What `lower` wrote into `folder`, in onnxruntime. Raise BadFile for anything else."""
+    return LearnSession(open_models(folder, net, plan), net, plan)

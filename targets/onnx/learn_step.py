@@ -4,7 +4,8 @@
     psi0 [N]         of each layer that learns: -th/4 <= v - th < th/4
     scores [K]       what answers are drawn from, summed over the trial as the network's decode says
 
-With perturbation the drives move by +-sigma xi, and the counters of the noise (seed, trial, t) and `mirrored` (0, 1) are inputs.
+With perturbation the drives move by sigma xi times `direction` (1, -1 in the second run of a pair, 0: not), and the counters of the noise
+(seed, trial, t) are inputs.
 """
 
 from __future__ import annotations
@@ -44,17 +45,16 @@ class Learning(Int32):
     def currents(self, g: Graph, layer: IntegerLayer, sources: list[Tensor], name: str) -> list[Tensor]:
         currents = super().currents(g, layer, sources, name)
         if name in self.perturbed:
-            seed, trial, t, mirrored = self._counters(g)
-            sign = g.node("Sub", [integer(g, 1), g.elementwise("Mul", mirrored, integer(g, 2))], (), INT32)
+            seed, trial, t, direction = self._counters(g)
             xi = view(g, directions(g, seed, trial, t, self.perturbed[name], layer.size), layer.shape)
-            currents.append(g.elementwise("Mul", g.elementwise("Mul", xi, sign), integer(g, self.plan.sigma)))
+            currents.append(g.elementwise("Mul", g.elementwise("Mul", xi, direction), integer(g, self.plan.sigma)))
         return currents
 
     def _counters(self, g: Graph) -> list[Tensor]:
         """Of the noise; declared once, where the first layer wants them."""
         if not self.counters:
             self.counters = [g.input(n, (), UINT32) for n in ("seed", "trial", "t")]
-            self.counters.append(g.input("mirrored", (), INT32))
+            self.counters.append(g.input("direction", (), INT32))
         return self.counters
 
 

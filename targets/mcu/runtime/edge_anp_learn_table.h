@@ -17,6 +17,7 @@
 
 enum { EA_DRAW_ANSWER = 16, EA_DRAW_PICK = 17, EA_DRAW_ROUND = 18, EA_DRAW_NODE = 19 };
 enum { EA_IDLE, EA_RUNNING, EA_ANSWERED, EA_REWARDED, EA_COMMITTING };
+#define EA_UNMOVED 2u /* in place of mirrored: a run without perturbation */
 enum { EA_CREDIT_ERROR, EA_CREDIT_LEARNED, EA_CREDIT_MODEL, EA_CREDIT_SHIPPED };
 
 typedef struct {

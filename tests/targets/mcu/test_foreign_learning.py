@@ -25,7 +25,8 @@ from targets.mcu import build, link
 from targets.mcu.cores import CORES
 from targets.mcu.run import emulate
 from targets.onnx import learning
-from targets.onnx.learn_session import GRAPHS, LearnSession, Model
+from targets.onnx.learn_models import GRAPHS, Model
+from targets.onnx.learn_session import LearnSession
 
 SEED, STACK = 7, 2**19
 GLUE = """

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_anp import simulate
 from edge_anp.conformance_networks import random_network, random_raster
 from edge_anp.continual import schedule
 from edge_anp.errors import Unsupported
@@ -136,6 +137,12 @@ def test_perturbation_is_the_same_on_the_host(tmp_path):
                     one.reward(number, 128 if one.answer() == k % 4 else 0)
                 one.commit()
         assert session.crc() == reference.crc() != Learner(net, plan, SEED).crc()
+        session.start(SEED)
+        before = session.answers([some[:, k] for k in range(16)])
+        session.trials([some[:, k] for k in range(10)], [k % 4 for k in range(10)], 1)
+        assert session.crc() == reference.crc()
+        clean = simulate.run(net, some).states[-1]["v"].sum(0).argmax(1)
+        assert before.tolist() == clean.tolist(), "looking is done without a perturbation"
 
 
 def after(session: LearnSession, net: IntegerNetwork, trials: int) -> int:
@@ -289,7 +296,9 @@ def test_power_may_fail_at_any_byte_of_a_save(saves, bits, tmp_path):
     factory reset works on anything."""
     net = network(inputs=4, hidden=5, classes=3)
     compiled(tmp_path / "a", net, bits=bits)
-    program = built_with_warnings(tmp_path / "a", tmp_path / "cut", Path(__file__).with_name("power_cut.c"), saves < 200)
+    program = built_with_warnings(
+        tmp_path / "a", tmp_path / "cut", Path(__file__).with_name("power_cut.c"), saves < 200
+    )
     for k, page in enumerate(PAGES):
         words = [program, str(saves), str(page), str((256, 512)[k % 2])]
         done = subprocess.run(words, capture_output=True, text=True, timeout=500, check=False)

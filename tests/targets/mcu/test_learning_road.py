@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,10 @@ from typer.testing import CliRunner
 
 from edge_anp import bench_ondevice, continual, integer, ondevice_plan, tasks
 from edge_anp import network as floats
+from edge_anp import target as targets
 from edge_anp.cli import app
+from edge_anp.conformance_learning import STEPS, learning_network, random_plan
+from edge_anp.conformance_networks import random_raster
 from edge_anp.integer import quantize_input
 from edge_anp.ondevice import Learner
 from edge_anp.ondevice_guard import ROLL_BACK, SAVE
@@ -56,6 +61,29 @@ def reference(folder: Path, trials: int) -> tuple[str, int]:
             one.weights, one.guard = [u.copy() for u in saved], one.guard.rolled_back()
             one._refresh()
     return f"{one.crc():08x}", asked
+
+
+@pytest.mark.parametrize(("rule", "guesses"), [("feedback", 2), ("feedback", 0), ("perturbation", 1)])
+def test_whole_trials_are_the_same_in_onnx_and_c(rule, guesses, tmp_path):
+    """Under a guard that is quick to save and to roll back, with looks in between."""
+    net, learn = learning_network(148)
+    plan = replace(random_plan(148, net, learn), guesses=2, window=1, drop=500, gain=100)
+    if rule == "perturbation":
+        plan = replace(plan, rule=rule, credits=())
+    rasters, found = [random_raster(net, 2 * k, STEPS) for k in range(20)], []
+    for target, runner in (("onnx", "onnxruntime"), ("mcu", "host")):
+        machine: Any = targets.find(target)
+        targets.compile_to(machine, net, tmp_path / target, None, rasters[:1], None, plan)
+        seen: list[object] = []
+        with machine.open_learner(tmp_path / target, runner, 60) as one:
+            one.start(SEED)
+            for k in map(int, continual.schedule(20, 120, SEED)):
+                one.trials([rasters[k]], [k % 2], guesses, guarded=True)
+                seen += [one.asked.tolist(), one.right.tolist(), one.crc(), one.advice()]
+                if k == 0:
+                    seen += one.answers(rasters).tolist()
+        found.append(seen)
+    assert found[0] == found[1]
 
 
 @pytest.mark.slow

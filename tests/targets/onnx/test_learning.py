@@ -26,7 +26,8 @@ from edge_anp.ondevice import Learner
 from edge_anp.ondevice_plan import LearningPlan
 from edge_anp.target import compile_to
 from targets.onnx import TARGET, learning
-from targets.onnx.learn_session import GRAPHS, LearnSession
+from targets.onnx.learn_models import GRAPHS
+from targets.onnx.learn_session import LearnSession
 
 SEED = 2**32 - 7
 OPERATORS = {
