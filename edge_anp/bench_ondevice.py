@@ -201,8 +201,12 @@ def _missing(
 
 
 def bench(seeds: int, out: Path, names: Sequence[str] = ("digits", "braille7")) -> None:
-    """Every learner on every network; the table is written as it grows."""
-    from edge_anp import bench_ondevice_report
+    """Every learner on every network, then new speakers and words, then what it costs; the table is written as it grows."""
+    from edge_anp import bench_ondevice_report, bench_ondevice_spoken
 
     rows = run([cell for name in names for cell in cells(name)], range(seeds), out)
-    Console(width=220).print(bench_ondevice_report.table(rows), markup=False)
+    bench_ondevice_spoken.run(range(min(seeds, 3)), out)
+    costs = targets.find("mcu").learning_costs()  # type: ignore[attr-defined]
+    (out / "cells" / "ondevice_cost.md").write_text(costs)
+    bench_ondevice_report.write(rows, out)
+    Console(width=220).print((out / "ondevice.md").read_text(), markup=False)

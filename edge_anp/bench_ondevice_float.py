@@ -5,7 +5,7 @@
     W   -= eta sum_t (psi[t] h g[t]) x_[t]                   h = O^T e; x_ the traces of x, for R those of s[t-1]
     O   -= eta e n,  n = sum_t s[t] g[t]
 
-    float      e = -grad log P(the answers given), or p - onehot(label)                         as on the device (ondevice_answer.py)
+    float      e of the answers given, or p - onehot(label)                                     as on the device (ondevice_answer.py)
     REINFORCE  e = (r - mean r) (p - onehot(a))                                                 the mean runs over some 50 trials
     queries    e = mean of 4: d (L(y + h d) - L(y - h d)) / 2h, d normal, L the cross-entropy   8 losses a trial; h half an octave
 
@@ -125,7 +125,7 @@ def answered(p: np.ndarray, label: int, guesses: int, rng: np.random.Generator) 
         if tried[-1] == label:
             return p - np.eye(len(p))[label], len(tried)
     bad = p[tried].sum()
-    e = -bad * p / max(1 - bad, 1e-6)
+    e = -bad * (p / max(1 - bad, 1e-6) + 1 / max(len(p) - len(tried), 1)) / 2
     e[tried] = p[tried]
     return e, len(tried)
 

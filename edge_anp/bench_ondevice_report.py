@@ -1,4 +1,4 @@
-"""What `edge-anp bench ondevice` writes: a row for each task, world and learner."""
+"""What `edge-anp bench ondevice` writes: a row for each task, world and learner, spoken digits, and costs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
+
+from edge_anp import bench_cells
 
 HEAD = """# Learning on the device
 
@@ -56,6 +58,11 @@ def _line(kind: tuple[Any, ...], rows: Sequence[dict[str, Any]]) -> str:
 
 def write(rows: Sequence[dict[str, Any]], out: Path) -> None:
     """ondevice.md and ondevice.json."""
+    from edge_anp import bench_ondevice_spoken
+
     out.mkdir(parents=True, exist_ok=True)
-    (out / "ondevice.md").write_text(HEAD + table(rows))
+    spoken = list(bench_cells.read(out / "cells" / "spoken.jsonl").values())
+    cost = out / "cells" / "ondevice_cost.md"
+    parts = [HEAD + table(rows), bench_ondevice_spoken.table(spoken), "\n" + cost.read_text() if cost.is_file() else ""]
+    (out / "ondevice.md").write_text("".join(parts))
     (out / "ondevice.json").write_text(json.dumps(list(rows)) + "\n")

@@ -128,15 +128,22 @@ def test_answers_are_drawn_as_often_as_their_probabilities_and_never_twice():
 
 @pytest.mark.parametrize("tried", [[0], [2, 0]])
 def test_the_error_is_the_gradient_of_the_answers_log_probability(tried):
-    """Right: -grad log p_a; wrong: -grad log (1 - P(tried)); to within the rounding of 1/128."""
+    """Right: -grad log p_a; wrong: half -grad log (1 - P(tried)), half spread evenly; to within the rounding of 1/128."""
     v = np.array([4000, 2500, 900, 700])
     p = v / v.sum()
     yes = p - np.eye(4)[tried[-1]]
     gone = p[tried].sum()
-    no = np.where(np.isin(np.arange(4), tried), p, -p * gone / (1 - gone))
+    no = np.where(np.isin(np.arange(4), tried), p, -gone * (p / (1 - gone) + 1 / (4 - len(tried))) / 2)
     assert np.abs(ondevice_answer.error(v, tried, 128) / 128 - yes).max() < 1 / 64
     assert np.abs(ondevice_answer.error(v, tried, 0) / 128 - no).max() < 1 / 32
     assert np.abs(ondevice_answer.error(v, tried, 64) / 128 - (yes + no) / 2).max() < 1 / 32
+
+
+def test_a_class_out_of_reach_is_pushed_when_others_were_wrong():
+    """It is never drawn, but what was wrong says of it as much as of the others."""
+    v = ondevice_answer.softmax(np.array([30_000, 29_000, -100_000]), 0)
+    assert v[2] == 0
+    assert ondevice_answer.error(v, [0], 0)[2] < -ondevice_answer.ONE // 8
 
 
 def gradient(one: Learner) -> list[np.ndarray]:
