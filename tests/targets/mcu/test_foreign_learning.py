@@ -176,6 +176,6 @@ def deep(seed: int, bits: int) -> tuple[IntegerNetwork, LearningPlan]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("runner", "seed", "bits"), [("host", 0, 16), ("host", 20, 8), ("m4", 40, 16)])
+@pytest.mark.parametrize(("runner", "seed", "bits"), [("host", 20, 8), ("m4", 40, 16)])
 def test_a_foreign_compiler_learns_the_same(runner, seed, bits, tmp_path):
     learned(*deep(seed, bits), tmp_path, runner, 8)
