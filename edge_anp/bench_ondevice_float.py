@@ -43,6 +43,11 @@ class Courses:
     eta: np.ndarray
     octave: np.ndarray
 
+    def only(self, k: int) -> Courses:
+        """One of them."""
+        at = slice(k, k + 1)
+        return Courses(self.w[at], self.r[at], self.o[at], self.b[at], self.eta[at], self.octave[at])
+
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """x [C, B, T, I] -> y [C, B, K], spikes and psi [C, B, T, H]."""
         v, s = (np.zeros((*x.shape[:2], self.b.shape[1]), np.float32) for _ in range(2))
@@ -100,18 +105,17 @@ def rates(net: IntegerNetwork, plan: LearningPlan) -> list[float]:
 
 def courses(networks: Sequence[Network], nets: Sequence[IntegerNetwork], plans: Sequence[LearningPlan]) -> Courses:
     """From the float networks, one a course, and what the device makes of them."""
-    parts: list[list[np.ndarray]] = [[], [], [], []]
+    found = []
     for network in networks:
         hidden, readout = copy_to_numpy(network).layers
         into, back, out = (c.path[0] for c in (*hidden.connections, *readout.connections))
-        found = (into.weight.T, back.weight.T, out.weight.T, into.bias + back.bias)  # type: ignore[union-attr]
-        for part, one in zip(parts, found, strict=True):
-            part.append(np.asarray(one, np.float32))
+        found.append((into.weight.T, back.weight.T, out.weight.T, into.bias + back.bias))  # type: ignore[union-attr]
+    w, r, o, b = (np.stack(part).astype(np.float32) for part in zip(*found, strict=True))
     eta = np.array([rates(net, plan) for net, plan in zip(nets, plans, strict=True)])
     octave = [
         256 * 2.0**plan.temperature * float(net.layers[-1].unit[0]) for net, plan in zip(nets, plans, strict=True)
     ]
-    return Courses(*(np.stack(p) for p in parts), eta, np.array(octave))
+    return Courses(w, r, o, b, eta, np.array(octave))
 
 
 def answered(p: np.ndarray, label: int, guesses: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:
@@ -160,8 +164,7 @@ def learn(
     def judge(parts: Sequence[Any]) -> np.ndarray:
         found = []
         for k, samples in enumerate(parts):
-            one = Courses(*(a[k : k + 1] for a in (made.w, made.r, made.o, made.b, made.eta, made.octave)))
-            found.append(float((one.forward(samples.rasters[None])[0][0].argmax(1) == samples.targets).mean()))
+            found.append(float((made.only(k).forward(samples.rasters[None])[0][0].argmax(1) == samples.targets).mean()))
         return np.array(found)
 
     tests = [w.test for w in worlds]
@@ -169,7 +172,7 @@ def learn(
     order = np.stack([continual.schedule(len(task.train), trials, seed) for seed in seeds])
     rngs, reinforce = [np.random.default_rng([17, seed]) for seed in seeds], Reinforce(len(seeds))
     asked, curves = np.zeros(len(seeds)), [[(0, float(a))] for a in first]
-    marks = {len(b) for b in ()} | set(np.cumsum([len(b) for b in np.array_split(np.arange(trials), points)]).tolist())
+    marks = set(np.cumsum([len(b) for b in np.array_split(np.arange(trials), points)]).tolist())
     for trial in range(trials):
         x = np.stack([w.train.rasters[i] for w, i in zip(worlds, order[:, trial], strict=True)]).astype(np.float32)
         y, spikes, psi = made.forward(x[:, None])
