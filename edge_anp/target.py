@@ -60,8 +60,9 @@ class Target(Protocol):
 
     It may also have `by_default`: the runners that `verify` takes where none is named (without it: all); `options`: what a user may choose,
     each a text, taken by `lower` by keyword, or before anything else by `configured(options)` -> (the target so chosen, what is left for
-    `lower`); `alternatives(network)`: (what it is, a float network) that it would rather run; and `sizes(network)`: the bytes that a
-    network will need, by kind of memory, before any training.
+    `lower`); `alternatives(network)`: (what it is, a float network) that it would rather run; `sizes(network)`: the bytes that a network
+    will need, by kind of memory, before any training; and, where networks learn on it, `open_learner` (device_learning.py), with
+    `learners`: the runners that do, where those are not `runners`.
     """
 
     @property

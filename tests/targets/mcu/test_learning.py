@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from edge_anp import simulate
+from edge_anp.conformance_networks import random_network, random_raster
 from edge_anp.errors import Unsupported
-from edge_anp.integer import IntegerNetwork
+from edge_anp.integer import LOIHI2, IntegerNetwork
 from edge_anp.ondevice import Learner
 from edge_anp.ondevice_guard import KEEP, ROLL_BACK, SAVE, Guard
 from edge_anp.ondevice_rates import make_plan
@@ -243,10 +244,9 @@ def test_a_damaged_table_is_refused(tmp_path):
 
 
 def test_a_target_that_cannot_learn_says_so(tmp_path):
-    net = network()
-    plan = make_plan(net, "all", rasters(net))
+    plan, net = make_plan(network(), "all", rasters(network())), random_network(0, LOIHI2)
     with pytest.raises(Unsupported, match="does not learn"):
-        compile_to(find("onnx"), net, tmp_path / "a", None, [rasters(net)[:, 0]], None, plan)
+        compile_to(find("loihi"), net, tmp_path / "a", None, [random_raster(net, 0, 4)], None, plan)
 
 
 def test_the_firmware_example_builds_and_stays_short(tmp_path):
