@@ -17,7 +17,8 @@ from math import ceil, floor, log2
 import numpy as np
 
 from edge_anp import ondevice_plan, simulate
-from edge_anp.integer import IntegerNetwork
+from edge_anp.errors import Unsupported
+from edge_anp.integer import IntegerNetwork, source_max
 from edge_anp.ondevice import TRACE_MAX, horizon, trace
 from edge_anp.ondevice_plan import GUESSES, LearningPlan, Synapse
 from edge_anp.topology import INPUT
@@ -41,7 +42,10 @@ def make_plan(
     kappa: dict[str, float] = KAPPA,
     sigma: int = 0,
 ) -> LearningPlan:
-    """Plan to learn on calibration [T, B, I] of integers. Raise Unsupported, with every reason, for a network that cannot."""
+    """Plan to learn on calibration [T, B, I] of integers. Raise Unsupported, with every reason, for a network that cannot.
+
+    perturbation compares the rewards of a pair of runs: one answer each.
+    """
     steps = len(calibration) if steps is None else steps
     for name, value, low, high in (
         ("guesses", guesses, 1, GUESSES),
@@ -55,12 +59,14 @@ def make_plan(
     if rule not in ("feedback", "perturbation"):
         raise ValueError(f"the rule is {rule!r}; it must be feedback or perturbation")
     ondevice_plan.check(net, learn, steps)
+    places = ondevice_plan.chosen(net, learn)
+    if reasons := too_long(net, places, steps):
+        raise Unsupported(reasons, f"--learn {learn}")
     run = simulate.run(net, calibration)
     sent = {INPUT: calibration, **dict(enumerate(run.spikes))}
     g = horizon(net, len(calibration))
     gs = floor(log2(float(g.max())))
     temperature = round(log2(_octave(net, len(calibration)) / 256))
-    places = ondevice_plan.chosen(net, learn)
     synapses = tuple(_synapse(net, i, k, sent, g, gs, every, kappa, rule) for i, k in places)
     last = len(net.layers) - 1
     credited = sorted({i for i, _ in places if i != last or net.layers[i].neuron.vth is not None})
@@ -68,9 +74,22 @@ def make_plan(
     binary = bool(calibration.min(initial=0) >= 0 and calibration.max(initial=0) <= 1 and net.input.scale == 1)
     vth = next((int(x.neuron.vth.min()) for x in net.layers if x.neuron.vth is not None), 1024)
     return LearningPlan(
-        learn, synapses, credits, bits, rule, sigma or max(1, vth // 8), every, steps, binary, temperature, gs, budget, guesses,
+        learn, synapses, credits, bits, rule, sigma or max(1, vth // 8), every, steps, binary, temperature, gs, budget,
+        1 if rule == "perturbation" else guesses,
         drop=4915, gain=1638, window=7,
     )  # fmt: skip
+
+
+def too_long(net: IntegerNetwork, places: Sequence[tuple[int, int]], steps: int) -> list[str]:
+    """Sums that an int32 may not hold: n of a readout that reads graded input. places: (layer, connection)."""
+    reach = int(horizon(net, steps).sum())
+    return [
+        f"layer {i} reads numbers up to {most}: their sum over {steps} steps could reach {most * reach}, "
+        f"the limit is {2**31 - 1}; compile with fewer --steps"
+        for i, k in places
+        for most in [source_max(net, net.layers[i].connections[k])]
+        if net.layers[i].neuron.vth is None and most * reach > 2**31 - 1
+    ]
 
 
 def _octave(net: IntegerNetwork, steps: int) -> float:

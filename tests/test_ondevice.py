@@ -333,3 +333,18 @@ def test_everything_that_cannot_learn_is_refused_by_name_and_all_at_once():
     with pytest.raises(Unsupported, match="--learn all cannot run"):
         make_plan(replace(net, layers=layers), "all", rasters(net))
     assert not refusals(net, "all", T)
+
+
+def test_a_readout_of_numbers_is_refused_where_its_sum_could_leave_31_bits():
+    """A readout that never forgets: g grows by 256 a step, up to 65535."""
+    net = small()
+    still = replace(net.layers[1].neuron, leak=Leak(np.full(4, 256), 8))
+    direct = replace(net.layers[1], connections=(replace(net.layers[1].connections[0], source=INPUT),), neuron=still)
+    weight = np.ones((4, 6), np.int8)
+    direct = replace(direct, connections=(replace(direct.connections[0], path=(Dense(weight),)),))
+    graded = replace(net, layers=(direct,), input=InputContract((6,), scale=1 / 127))
+    values = rasters(net) * 127
+    longest = next(t for t in range(1, 2048) if 127 * int(horizon(graded, t).sum()) >= 2**31) - 1
+    assert make_plan(graded, "all", values, longest).steps == longest
+    with pytest.raises(Unsupported, match="reads numbers up to 127"):
+        make_plan(graded, "all", values, longest + 1)

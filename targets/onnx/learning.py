@@ -12,16 +12,16 @@ import onnx
 
 from edge_anp.artifact import SEMANTICS
 from edge_anp.errors import Unsupported
-from edge_anp.integer import IntegerNetwork, source_max
-from edge_anp.ondevice import horizon
+from edge_anp.integer import IntegerNetwork
 from edge_anp.ondevice_plan import LearningPlan, weight_of
+from edge_anp.ondevice_rates import too_long
 from targets.onnx import learn_answer, learn_commit, learn_step
 from targets.onnx.graph import INT8, UINT8, Graph, Tensor
 
 
 def models(net: IntegerNetwork, plan: LearningPlan) -> dict[str, onnx.ModelProto]:
     """Name of a file -> its model. Raise Unsupported, all reasons at once."""
-    reasons = refusals(net, plan)
+    reasons = too_long(net, [(s.layer, s.connection) for s in plan.synapses], plan.steps)
     if reasons:
         raise Unsupported(reasons, "learning in ONNX")
     told = {
@@ -63,15 +63,3 @@ def start(net: IntegerNetwork, plan: LearningPlan) -> Graph:
 
 def _shown(g: Graph, name: str, array: np.ndarray, type: int) -> Tensor:
     return g.node("Cast", [g.constant(name, array)], array.shape, type, batch=False, to=type)
-
-
-def refusals(net: IntegerNetwork, plan: LearningPlan) -> list[str]:
-    """Sums that an int32 may not hold: n of a readout that reads graded input."""
-    reach = int(horizon(net, plan.steps).sum())
-    return [
-        f"layer {s.layer} reads numbers up to {most}: their sum over {plan.steps} steps could reach {most * reach}, "
-        f"the limit is {2**31 - 1}; compile with fewer --steps"
-        for s in plan.synapses
-        for most in [source_max(net, net.layers[s.layer].connections[s.connection])]
-        if net.layers[s.layer].neuron.vth is None and most * reach > 2**31 - 1
-    ]
