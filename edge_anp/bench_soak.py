@@ -27,7 +27,7 @@ from edge_anp.network import Network
 from edge_anp.tasks import Task
 
 TRIALS, POINTS, BUDGET, SEED = 1_000_000, 100, 4000, 0
-STRETCHES = {"random": (0.25, 0.30), "inverted": (0.55, 0.60)}  # of all trials
+STRETCHES = {"random": (0.25, 0.30), "inverted": (0.45, 0.46), "long inverted": (0.70, 0.75)}  # of all trials
 AROUND = 5  # points whose mean is the accuracy before a stretch, after it, and at the end
 BINS = 16
 COURSES = (
@@ -118,7 +118,7 @@ def soak(network: Network, task: Task, mode: str, guarded: bool, stretched: bool
 def _point(
     session: Any, judge: Callable[[], float], first: int, trials: int, guesses: int, guarded: bool, world: str
 ) -> Point:
-    played = session.play(first, trials, guesses, SEED, guarded, world)
+    played = session.play(first, trials, guesses, SEED, guarded, world.split()[-1])
     masters = session.weights()
     ends = [int(((u < 256) | (u >= 65280)).sum()) for u in masters]
     spread = [round(float(u.std()) / 256, 2) for u in masters]
@@ -174,13 +174,16 @@ def write(soaks: Sequence[Soak], out: Path) -> None:
 
     out.mkdir(parents=True, exist_ok=True)
     trials = soaks[0].trials
-    span = " and ".join(f"{w} from {a:.0%} to {b:.0%}" for w, (a, b) in STRETCHES.items())
+    span = ", ".join(f"{w} from {a:.0%} to {b:.0%}" for w, (a, b) in STRETCHES.items())
     every = trials // POINTS
+    shown = "digits (16 steps of 8 channels) -> 128 recurrent LIF -> 10"
     (out / "soak.md").write_text(
-        f"# A soak of {trials:,} trials\n\nWritten by `edge-anp bench soak`. digits (16 steps of 8 channels) -> 128 recurrent LIF -> 10; "
+        f"# A soak of {trials:,} trials\n\nWritten by `edge-anp bench soak`. {shown}; "
         f"everything learns, masters of 16 bits.\n{DRIFT:.0%} of the channels are rewired, then the C learner runs {trials:,} trials "
         f"on this machine; its rates anneal over the first {BUDGET:,} and stay.\nBad stretches, of all trials: {span}. Random: a coin says "
-        f"right or wrong; inverted: right is called wrong, and wrong right.\nAccuracies are of the test split, means of {AROUND} points "
+        "right or wrong; inverted: right is called wrong, and wrong right. "
+        "To the guard a long inversion is a world that changed: it is learned.\n"
+        f"Accuracies are of the test split, means of {AROUND} points "
         f"{every:,} trials apart; after a stretch: the points from its end on, the first of them\n{every:,} honest trials past it. "
         "soak.svg is the curve; soak.json has every point, and the weights' histograms.\n\n" + table(soaks)
     )

@@ -21,7 +21,7 @@ def test_ten_thousand_trials_leave_the_weights_on_the_rails(tmp_path):
     train(network, task, FeedbackANP("label", look_back=0), 100, 128, 4e-3, 0, progress=False)
     found = bench_soak.soak(network, task, "one answer", True, True, TRIALS)
     assert [p.trial for p in found.points] == list(range(100, TRIALS + 1, 100))
-    assert {p.world for p in found.points} == {"honest", "random", "inverted"}
+    assert {p.world for p in found.points} == {"honest", "random", "inverted", "long inverted"}
     assert sum(p.saves for p in found.points) > 0
     assert all(sum(p.at_an_end) <= 0.001 * sum(found.weights) for p in found.points)
     assert found.around(1.0, False) > found.drifted + 0.1
