@@ -75,10 +75,12 @@ def write(out: Path, **parts: Any) -> None:
 
     content = kept(out) | {k: list(v.values()) if isinstance(v, dict) else v for k, v in parts.items()}
     out.mkdir(parents=True, exist_ok=True)
+    cost = str(content["cost"])
     texts = [
-        HEAD + table(content["courses"]),
+        HEAD,
+        table(content["courses"]),
         bench_ondevice_spoken.table(content["spoken"]),
-        content["cost"] and "\n" + content["cost"],
+        f"\n{cost}" if cost else "",
     ]
     (out / "ondevice.md").write_text("".join(texts))
     (out / "ondevice.json").write_text(json.dumps(content) + "\n")
