@@ -52,6 +52,7 @@ int main(void)
     const ea_learner *l = ea_built_in_learner;
     const ea_learn_table *t = (const ea_learn_table *)l->table;
     port_open();
+    world_open();
     for (;;) {
         uint32_t word, letter, bytes, before, ticks;
         port_read(&word, 4);

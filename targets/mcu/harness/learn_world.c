@@ -39,6 +39,14 @@ static int32_t fetch(void *context, uint32_t at, uint8_t *to, uint32_t bytes)
 
 const ea_flash world_flash = {0, SECTOR, FLASH_BYTES / SECTOR, 256, erase, program, fetch};
 
+void world_open(void)
+{
+    uint32_t k;
+    for (k = 0; k < FLASH_BYTES; k++) {
+        flash[k] = 255;
+    }
+}
+
 void world_give(void)
 {
     const uint32_t bytes = FLASH_BYTES;
