@@ -11,6 +11,7 @@ import pytest
 
 from edge_anp import bench_ondevice, bench_ondevice_float, bench_ondevice_plot, bench_ondevice_report, continual, tasks
 from edge_anp.bench_ondevice import Cell
+from edge_anp.topology import INPUT
 
 
 def row(cell: Cell, seed: int, after: float, stream: int = 0) -> dict[str, Any]:
@@ -74,7 +75,8 @@ def test_the_float_rule_moves_the_weights_that_the_device_moves():
     one.commit()
     for s, u0, u1, w0, w1 in zip(plan.synapses, masters, one.weights, before, (made.w, made.r, made.o), strict=True):
         layer = net.layers[s.layer]
-        unit = float(layer.unit[0]) * 2.0 ** layer.connections[s.connection].shift / 256
+        c = layer.connections[s.connection]
+        unit = float(layer.unit[0]) * 2.0**c.shift / 256 / (net.input.scale if c.source == INPUT else 1.0)
         device, host = ((u1 - u0) * unit).ravel(), (w1 - w0)[0].ravel()
         assert np.corrcoef(device, host)[0, 1] > 0.8
         assert 0.8 < np.dot(device, host) / np.dot(host, host) < 1.25
