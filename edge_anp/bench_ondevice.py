@@ -19,7 +19,7 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from edge_anp import bench_cells, continual, device_learning, tasks
+from edge_anp import continual, device_learning, tasks
 from edge_anp import network as floats
 from edge_anp import target as targets
 from edge_anp.compilation import CALIBRATION, compile_network, learning_layers
@@ -163,9 +163,9 @@ def run(wanted: Sequence[Cell], seeds: Sequence[int], out: Path) -> list[dict[st
     from edge_anp import bench_ondevice_report
 
     torch.set_num_threads(1)
-    file = out / "cells" / "ondevice.jsonl"
+    file = out / "cells" / "ondevice_courses.jsonl"
     file.parent.mkdir(parents=True, exist_ok=True)
-    done = bench_cells.read(file)
+    done = bench_ondevice_report.done(out, "courses")
     builds: dict[tuple[Any, ...], list[Cell]] = {}
     for c in wanted:
         builds.setdefault((c.task, c.by, c.learn, c.bits, c.trials), []).append(c)
@@ -177,7 +177,7 @@ def run(wanted: Sequence[Cell], seeds: Sequence[int], out: Path) -> list[dict[st
                 with file.open("a") as lines:
                     lines.write(json.dumps(row) + "\n")
                 progress.update(bar, completed=len(done))
-            bench_ondevice_report.write(list(done.values()), out)
+            bench_ondevice_report.write(out, courses=done)
     return list(done.values())
 
 
@@ -204,9 +204,7 @@ def bench(seeds: int, out: Path, names: Sequence[str] = ("digits", "braille7")) 
     """Every learner on every network, then new speakers and words, then what it costs; the table is written as it grows."""
     from edge_anp import bench_ondevice_report, bench_ondevice_spoken
 
-    rows = run([cell for name in names for cell in cells(name)], range(seeds), out)
+    run([cell for name in names for cell in cells(name)], range(seeds), out)
     bench_ondevice_spoken.run(range(min(seeds, 3)), out)
-    costs = targets.find("mcu").learning_costs()  # type: ignore[attr-defined]
-    (out / "cells" / "ondevice_cost.md").write_text(costs)
-    bench_ondevice_report.write(rows, out)
+    bench_ondevice_report.write(out, cost=targets.find("mcu").learning_costs())  # type: ignore[attr-defined]
     Console(width=220).print((out / "ondevice.md").read_text(), markup=False)

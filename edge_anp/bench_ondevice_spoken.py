@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from edge_anp import bench_cells, continual, device_learning, tasks
+from edge_anp import bench_ondevice_report, continual, device_learning, tasks
 from edge_anp import target as targets
 from edge_anp.bench_ondevice import GUESSES, POINTS, TRIALS, pretrain
 from edge_anp.compilation import compile_network
@@ -93,9 +93,9 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 def run(seeds: Sequence[int], out: Path) -> list[dict[str, Any]]:
     """Do what the file lacks; return every row that it has then."""
     torch.set_num_threads(1)
-    file = out / "cells" / "spoken.jsonl"
+    file = out / "cells" / "ondevice_spoken.jsonl"
     file.parent.mkdir(parents=True, exist_ok=True)
-    done = bench_cells.read(file)
+    done = bench_ondevice_report.done(out, "spoken")
     left = [(n, s) for s in seeds for n in NOVEL if any(f"{n}/{w}/seed {s}" not in done for w in GUESSES)]
     task = tasks.load("fsdd") if left else None
     for novelty, seed in left:
@@ -104,4 +104,5 @@ def run(seeds: Sequence[int], out: Path) -> list[dict[str, Any]]:
             done[row["key"]] = row
             with file.open("a") as lines:
                 lines.write(json.dumps(row) + "\n")
+        bench_ondevice_report.write(out, spoken=done)
     return list(done.values())

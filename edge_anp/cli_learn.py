@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.progress import Progress
+from rich.table import Table
 
 from edge_anp.cli import Data, Seed, TaskName, app, err, out, reported
 
@@ -53,10 +54,9 @@ def learn(
         f"({course.answers_asked} answers) {course.accuracy_after:.3f}; weights {course.weights_crc}; written to {out_folder}"
     )
     if metrics:
+        table = Table("accuracy on", *course.parts)
         for after, row in zip(["nothing", *course.parts], course.accuracies, strict=True):
-            out.print(
-                f"after {after}: "
-                + "  ".join(f"{name} {value:.3f}" for name, value in zip(course.parts, row, strict=True))
-            )
+            table.add_row(f"after {after}", *(f"{value:.3f}" for value in row))
+        out.print(table)
     for name, value in course.metrics.items():
         out.print(f"{name.replace('_', ' ')}: {value:.3f}")

@@ -98,11 +98,13 @@ def test_spoken_digits_become_bands(tmp_path):
         pcm=pcm,
         offsets=[0, 8000, 16000, 16100],
         digit=[1, 2, 1],
+        speaker=[0, 3, 3],
         is_test=[False, False, True],
     )
     task = tasks.load("fsdd", tmp_path)
     every = np.concatenate([task.train.rasters, task.validation.rasters])
     assert every.shape == (2, 50, 48)
+    assert np.asarray(task.test.groups).tolist() == [3]
     above = every[:, 10:40, :24].mean(1).argmax(1)  # the loudest band of each tone
     assert abs(int(above[0]) - int(above[1])) > 8
     assert (every >= 0).all()
