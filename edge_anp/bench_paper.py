@@ -20,7 +20,8 @@ import torch
 from rich.console import Console
 
 from edge_anp import tasks
-from edge_anp.bench_cells import SEEDS, Cell, run_cells
+from edge_anp.bench_cells import Cell, collect, of, run_cells, said_missing
+from edge_anp.errors import BadFile
 from edge_anp.network import Connection, Layer, Network
 from edge_anp.neurons import Readout, Tanh
 from edge_anp.synapses import Dense
@@ -59,7 +60,7 @@ def all_cells(own: str | None = None) -> list[Cell]:
     for task in TASKS:
         for rule, look_back in RULES if own is None else ((own, ""),):
             signal = "score" if rule in SGD else "label"
-            cell = Cell(task, f"rate-{HIDDEN}", rule, signal, look_back, updates=UPDATES, batch=BATCH)
+            cell = Cell(task, f"rate-{HIDDEN}", rule, signal, look_back, updates=UPDATES, batch=BATCH, seeds=5)
             cell = replace(cell, optimizer="SGD") if rule in SGD else cell
             cells += [cell, replace(cell, decorrelate=DECORRELATION)] if rule in SGD else [cell]
     return cells
@@ -97,20 +98,25 @@ def _numbers(targets: np.ndarray, classes: int) -> np.ndarray:
 def bench_paper(
     out: Path, own: str | None, only: str | None, jobs: int, seeds: int, console: Console | None = None
 ) -> list[dict]:
-    """Do what is missing, print the tables, and write paper.json and paper.md into `out`; only: cells whose name holds this."""
-    console = console or Console()
-    cells = [c for c in all_cells(own) if only is None or only in c.name]
+    """Do what is missing, and write paper.json and paper.md into `out`: of all cells that are done, by now or by then.
+
+    only: do cells whose name holds this.
+    """
+    console, mine = console or Console(), all_cells(own)
+    cells = [c for c in mine if only is None or only in c.name]
     if not cells:
-        raise ValueError(f"no cell holds {only!r}; there are: {', '.join(c.name for c in all_cells(own))}")
-    rows = run_cells(cells, rates, build, out / "cells" / "paper.jsonl", SEEDS[:seeds], jobs, console)
-    text = tables(rows)
+        raise ValueError(f"no cell holds {only!r}; there are: {', '.join(c.name for c in mine)}")
+    file = out / "cells" / "paper.jsonl"
+    run_cells(cells, rates, build, file, seeds, jobs, console)
+    rows, missing = collect(mine if own is None else [*all_cells(), *mine], rates, file)
+    text = tables(rows, missing)
     console.print(text)
     (out / "paper.json").write_text(json.dumps(rows, indent=1) + "\n")
     (out / "paper.md").write_text(text)
     return rows
 
 
-def tables(rows: list[dict[str, Any]]) -> str:
+def tables(rows: list[dict[str, Any]], missing: Sequence[str] = ()) -> str:
     """A table for each task, its anchors first."""
     lines = ["# The source paper's tasks", "", f"`edge-anp bench paper`: {__doc__}".strip(), ""]
     for task in dict.fromkeys(r["task"] for r in rows):
@@ -119,11 +125,11 @@ def tables(rows: list[dict[str, Any]]) -> str:
         lines += [
             f"## {task}",
             "",
-            f"| rule | look-back | decorrelated | rate | test {what} | seconds |",
-            "|" + "---|" * 6,
+            f"| rule | look-back | decorrelated | rate | seeds | test {what} | seconds |",
+            "|" + "---|" * 7,
         ]
         if what == "mse":
-            lines += [f"| anchor: {name} | | | | {value:.6f} | |" for name, value in anchors(tasks.load(task)).items()]
+            lines += _anchor_lines(task)
         for key in dict.fromkeys((r["rule"], r["look_back"], r["decorrelate"]) for r in here):
             each = [r for r in here if (r["rule"], r["look_back"], r["decorrelate"]) == key]
             values = [r[what] for r in each]
@@ -131,7 +137,15 @@ def tables(rows: list[dict[str, Any]]) -> str:
             folded = "yes" if key[2] else ""
             seconds = mean(r["seconds"] for r in each)
             lines.append(
-                f"| {key[0]} | {key[1]} | {folded} | {each[0]['rate']:g} | {mean(values):.6f}{spread} | {seconds:.0f} |"
+                f"| {key[0]} | {key[1]} | {folded} | {each[0]['rate']:g} | {of(each)} | {mean(values):.6f}{spread} | {seconds:.0f} |"
             )
         lines.append("")
-    return "\n".join(lines)
+    return "\n".join(lines + said_missing(missing))
+
+
+def _anchor_lines(task: str) -> list[str]:
+    try:
+        found = anchors(tasks.load(task))
+    except BadFile:
+        return ["| anchors: the data are not on the machine that wrote this table | | | | | | |"]
+    return [f"| anchor: {name} | | | | | {value:.6f} | |" for name, value in found.items()]
