@@ -26,6 +26,7 @@ from rich.progress import Progress
 from edge_anp import tasks, training
 from edge_anp.learning.bptt import BPTT
 from edge_anp.learning.fit import evaluate, measured
+from edge_anp.learning.on_integers import OnIntegers, put_on_integers
 from edge_anp.learning.trainer import train
 from edge_anp.network import Network
 from edge_anp.tasks import Samples, Task
@@ -38,6 +39,7 @@ PASSES = {"np": 2, "wp": 2, "anp": 2, "np-trace": 3, "anp-trace": 3}  # runs of 
 class Cell:
     """network: a name that `build` knows. look_back: steps, or T. decorrelate: eta, 0 is without.
 
+    on: float; integer (trained on integers, judged as such); or quantized (trained in floats, judged as integers).
     seeds: how many of SEEDS the cell is done with. search_seeds, search_updates: of a trial of the rate search (0: as many as in the end).
     """
 
@@ -55,12 +57,14 @@ class Cell:
     seeds: int = 10
     search_seeds: int = 2
     search_updates: int = 0
+    on: str = "float"
 
     @property
     def name(self) -> str:
         parts = [self.rule, self.signal, *([f"D={self.look_back}"] if self.look_back else [])]
         parts += ["streaming"] if self.error == "streaming" and "anp" in self.rule else []
         parts += ["decorrelated"] if self.decorrelate else []
+        parts += [f"on={self.on}"] if self.on != "float" else []
         return f"{self.task}/{self.network}/{' '.join(parts)}"
 
 
@@ -108,10 +112,14 @@ def measure(job: Job, build: Build, grow: bool = True) -> dict[str, Any]:
     cell = job.cell
     updates = cell.updates if job.final else cell.search_updates or cell.updates
     try:
-        history = train(net, task, rule_of(cell), updates, cell.batch, job.rate, job.seed, False, cell.optimizer)
-        net, asked = history.network, history.asked
+        history = train(
+            net, task, rule_of(cell), updates, cell.batch, job.rate, job.seed, False, cell.optimizer, on_integer=cell.on == "integer"
+        )  # fmt: skip
+        net, asked = history.forward or history.network, history.asked
     except EdgeAnpError as error:
         stopped = str(error)
+    if cell.on != "float" and not isinstance(net, OnIntegers):
+        net = put_on_integers(net, task.train.batch(range(256))[0])
     found = evaluate(net, judge)
     trials = updates * min(cell.batch, len(task.train))
     passes = PASSES.get(cell.rule, 1) + (cell.decorrelate > 0)
@@ -229,4 +237,5 @@ def _row(job: Job, outcome: dict[str, Any], trials: int) -> dict[str, Any]:
         "batch": cell.batch,
         "optimizer": cell.optimizer,
         "decorrelate": cell.decorrelate,
+        "on": cell.on,
     }
