@@ -209,11 +209,7 @@ class FeedbackANP:
             slopes = [None] * (len(network.layers) - 1) + [seen.slopes(network, True)[-1]]
             nobody = {i: [] for i in range(len(network.layers))}
             credit = sweep(network, nobody, slopes, seen.trace.spikes, at.error, 0).credit[-1]
-        return [
-            pair
-            for c in last.connections
-            for pair in weight_gradients(c, *seen.pairs(c, credit))
-        ]
+        return [pair for c in last.connections for pair in weight_gradients(c, *seen.pairs(c, credit))]
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor | None:
