@@ -4,14 +4,18 @@ import json
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_anp import bench_accuracy, bench_cells, bench_paper, tasks
+from edge_anp import bench_accuracy, bench_cells, bench_integers, bench_paper, tasks
 from edge_anp.bench_cells import Cell, Job, best_rate, collect, measure, run_cells
 from edge_anp.learning.feedback import FeedbackANP
+from edge_anp.learning.on_integers import OnIntegers
 from edge_anp.network import run
+from edge_anp.topology import InputContract
 
 CELL = Cell("digits", "recurrent-8", "feedback-anp", "reward", "0", updates=2, batch=8)
 
@@ -168,3 +172,32 @@ def test_tables_show_what_is_done_and_name_what_is_missing(tmp_path, monkeypatch
 def test_a_row_says_how_far_its_rule_looks_back(rule, given, shown):
     cell = replace(CELL, rule=rule, look_back=given, signal="label")
     assert bench_cells._row(Job(cell, 1.0, 1, True), {"key": "k", "accuracy": 1.0}, 10)["look_back"] == shown
+
+
+@pytest.mark.parametrize("on", ["quantized", "integer"])
+def test_integers_are_judged_as_integers(on, monkeypatch):
+    judged = []
+    monkeypatch.setattr(bench_cells, "evaluate", lambda net, samples: judged.append(net) or 0.5)
+    measure(Job(replace(CELL, on=on), 1e-3, 1, True), bench_accuracy.build)
+    assert isinstance(judged[0], OnIntegers)
+    assert f"on={on}" in replace(CELL, on=on).name
+
+
+def test_both_ways_to_integers_stand_in_one_table():
+    rows = [
+        bench_cells._row(Job(cell, 4e-3, seed, True), {"accuracy": 0.9 - 0.01 * k, "seconds": 1.0}, 10)
+        for k, cell in enumerate(bench_integers.all_cells()[:2])
+        for seed in (42, 101)
+    ]
+    text = bench_integers.table(rows)
+    assert "| quantized afterwards | reward | 0 | 0.004 | 2 of 5 | 0.9000 ± 0.0000 |  |" in text
+    assert "| trained on integers | reward | 0 | 0.004 | 2 of 5 | 0.8900 ± 0.0000 | -1.00 ± 0.00 |" in text
+
+
+def test_the_network_of_differences_starts_by_saying_that_nothing_changes():
+    x = np.random.default_rng(0).random((4, 6, 9), np.float32)
+    samples = tasks.Samples(x, x[:, :, :1])
+    task = tasks.Task("weather", InputContract((9,)), samples, samples, samples, 0)
+    raster, _ = samples.batch(range(4))
+    out = run(bench_paper.build("rate-7-difference", task, 3), raster).states[-1]["mem"]
+    assert torch.equal(out[:, :, 0], raster[:, :, bench_paper.TEMPERATURE])
