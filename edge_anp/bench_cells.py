@@ -149,7 +149,7 @@ def run_cells(
 
 
 def collect(cells: Sequence[Cell], rates: Rates, file: Path) -> tuple[list[dict[str, Any]], list[str]]:
-    """What the file holds: a row for every seed that is done, and what is missing, a line for each cell."""
+    """What the file holds: a row for every seed that is done, and what is missing, by cell: its name, and how much if some is there."""
     done, rows, missing = read(file), [], []
     for cell in cells:
         search, want = _search(cell, rates), cell.seeds
@@ -159,15 +159,22 @@ def collect(cells: Sequence[Cell], rates: Rates, file: Path) -> tuple[list[dict[
             final = [job for job in (Job(cell, rate, s, True) for s in SEEDS[:want]) if job.key in done]
         rows += [_row(job, done[job.key], len(search)) for job in final]
         if left:
-            missing.append(f"{cell.name}: {left} of {len(search)} trials of the rate search, and {want} seeds")
+            missing.append(
+                f"{cell.name}{f' ({left} of {len(search)} trials of the search)' if left < len(search) else ''}"
+            )
         elif len(final) < want:
-            missing.append(f"{cell.name}: {want - len(final)} of {want} seeds")
+            missing.append(f"{cell.name} ({want - len(final)} of {want} seeds)")
     return rows, missing
 
 
 def said_missing(missing: Sequence[str]) -> list[str]:
-    """The lines of a table's file that say what it lacks."""
-    return ["## Missing", "", *(f"- {line}" for line in missing), ""] if missing else []
+    """The lines of a table's file that say what it lacks, one a task and network."""
+    by_table: dict[str, list[str]] = {}
+    for name in missing:
+        task, network, rule = name.split("/", 2)
+        by_table.setdefault(f"{task}, {network}", []).append(rule)
+    lines = [f"- {table}: {', '.join(rules)}" for table, rules in by_table.items()]
+    return ["## Missing", "", *lines, ""] if missing else []
 
 
 def of(rows: list[dict[str, Any]]) -> str:

@@ -145,7 +145,7 @@ def test_tables_hold_every_rule(tmp_path, monkeypatch):
     assert json.loads((tmp_path / "accuracy.json").read_text()) == json.loads(json.dumps(rows))
     table = (tmp_path / "accuracy.md").read_text()
     assert "| feedback-anp | reward | 0 | end | 0.001 | 2 of 10 |" in table
-    assert "- digits/recurrent-8/feedback-anp reward D=0: 8 of 10 seeds" in table
+    assert "- digits, recurrent-8: feedback-anp reward D=0 (8 of 10 seeds)" in table
     with pytest.raises(ValueError, match="no cell holds 'nothing'"):
         bench_accuracy.bench_accuracy(tmp_path, None, "nothing", 1, 2)
 
@@ -160,8 +160,7 @@ def test_tables_show_what_is_done_and_name_what_is_missing(tmp_path, monkeypatch
     assert [(r["look_back"], r["seed"]) for r in rows] == [(0, 42), (0, 101), (2, 42)]
     missing = (tmp_path / "accuracy.md").read_text().split("## Missing")[1]
     assert "D=0" not in missing
-    assert "D=2: 1 of 2 seeds" in missing
-    assert "D=T: 2 of 2 trials of the rate search, and 2 seeds" in missing
+    assert "- digits, recurrent-8: feedback-anp reward D=2 (1 of 2 seeds), feedback-anp reward D=T\n" in missing
 
 
 @pytest.mark.parametrize(
