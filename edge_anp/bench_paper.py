@@ -35,7 +35,7 @@ HIDDEN, UPDATES, BATCH, DECORRELATION = 100, 1500, 32, 1e-3
 TEMPERATURE = 1  # which of the inputs of `weather` is wanted an hour later
 NETWORKS = {"weather": (f"rate-{HIDDEN}-difference", f"rate-{HIDDEN}")}
 ADAM = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
-NEAR = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)  # where a network starts near to what it has to say
+NEAR = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)  # where a network starts near to what it has to say
 SGD = {
     "wp": (1e-1, 1.0, 10.0, 100.0, 1000.0),
     "np": (1e-1, 1.0, 10.0, 100.0, 1000.0),
