@@ -159,7 +159,40 @@ def tables(rows: list[dict[str, Any]], missing: Sequence[str] = ()) -> str:
                 f"| {key[0]} | {key[1]} | {folded} | {each[0]['rate']:g} | {of(each)} | {mean(values):.6f}{spread} | {seconds:.0f} |"
             )
         lines.append("")
-    return "\n".join(lines + said_missing(missing))
+    return "\n".join([*lines, "## Which of the paper's claims hold", "", claims(rows), "", *said_missing(missing)])
+
+
+ABSTRACT = """The abstract says that ANP has "similar performance [...] when compared to BPTT, strongly outperforming standard node
+perturbation and weight perturbation methods". Here every rule has its own best rate, BPTT is true backpropagation through time (the authors' code calls
+one step of it BPTT: onestep), and errors are means over seeds on the test part."""
+
+
+def claims(rows: list[dict[str, Any]]) -> str:
+    """A paragraph on the claims of the paper's abstract, from what is measured; "similar" is within a tenth, "strongly" twice as good."""
+    said = [ABSTRACT]
+    for task, network in dict.fromkeys((r["task"], r["network"]) for r in rows):
+        here = [r for r in rows if (r["task"], r["network"]) == (task, network)]
+        best: dict[str, float] = {}
+        for rule in {r["rule"] for r in here}:
+            each = [r for r in here if r["rule"] == rule]
+            by_form = [mean(_error(r) for r in each if r["decorrelate"] == d) for d in {r["decorrelate"] for r in each}]
+            best[rule] = min(by_form)  # decorrelated or not, whichever is better
+        if "anp" not in best:
+            continue
+        others = [(name, best["anp"] / best[name]) for name in ("bptt", "onestep", "readout") if best.get(name)]
+        text = [f"{'about' if 0.9 <= x <= 1.1 else f'{x:.2f} times'} that of {name}" for name, x in others]
+        line = f"{task}, {network}: ANP's error is {', '.join(text) or format(best['anp'], '.4g')}"
+        for name in ("np", "wp"):
+            if name in best:
+                x = best[name] / best["anp"]
+                verdict = "strongly better" if x >= 2 else "better" if x > 1.1 else "similar" if x >= 0.9 else "worse"
+                line += f"; beside {name} ({x:.2f} times its error) it is {verdict}"
+        said.append(line + ".")
+    return " ".join(said) if len(said) > 1 else "ANP is not measured yet."
+
+
+def _error(row: dict[str, Any]) -> float:
+    return row["mse"] if "mse" in row else 1 - row["accuracy"]
 
 
 def _anchor_lines(task: str) -> list[str]:

@@ -200,3 +200,16 @@ def test_the_network_of_differences_starts_by_saying_that_nothing_changes():
     raster, _ = samples.batch(range(4))
     out = run(bench_paper.build("rate-7-difference", task, 3), raster).states[-1]["mem"]
     assert torch.equal(out[:, :, 0], raster[:, :, bench_paper.TEMPERATURE])
+
+
+def test_the_claims_come_from_what_is_measured():
+    def row(rule, mse, decorrelate=0.0):
+        return {"task": "weather", "network": "n", "rule": rule, "mse": mse, "look_back": 0, "decorrelate": decorrelate}
+
+    assert bench_paper.claims([row("bptt", 1.0)]) == "ANP is not measured yet."
+    said = bench_paper.claims(
+        [row("bptt", 1.0), row("anp", 4.0), row("anp", 2.0), row("anp", 1.5, 1e-3), row("np", 1.6), row("wp", 9.0)]
+    )
+    assert "weather, n: ANP's error is 1.50 times that of bptt;" in said
+    assert "beside np (1.07 times its error) it is similar" in said
+    assert "beside wp (6.00 times its error) it is strongly better" in said
