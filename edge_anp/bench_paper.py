@@ -163,8 +163,8 @@ def tables(rows: list[dict[str, Any]], missing: Sequence[str] = ()) -> str:
 
 
 ABSTRACT = """The abstract says that ANP has "similar performance [...] when compared to BPTT, strongly outperforming standard node
-perturbation and weight perturbation methods". Here every rule has its own best rate, BPTT is true backpropagation through time (the authors' code calls
-one step of it BPTT: onestep), and errors are means over seeds on the test part."""
+perturbation and weight perturbation methods". Here every rule has its own best rate, BPTT is true backpropagation through time (the
+authors' code calls one step of it BPTT: onestep), and errors are means over seeds on the test part."""
 
 
 def claims(rows: list[dict[str, Any]]) -> str:
