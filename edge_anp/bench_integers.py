@@ -22,9 +22,9 @@ WAYS = {"quantized": "quantized afterwards", "integer": "trained on integers"}
 
 
 def all_cells() -> list[Cell]:
-    """Both ways, forward-only and with the whole trial looked back on."""
+    """Both ways, forward-only."""
     first = Cell("digits", "recurrent-128", "feedback-anp", "reward", "0", seeds=5)
-    return [replace(first, look_back=d, on=way) for d in ("0", "T") for way in WAYS]
+    return [replace(first, on=way) for way in WAYS]
 
 
 def bench_integers(out: Path, only: str | None, jobs: int, seeds: int, console: Console | None = None) -> list[dict]:
@@ -44,19 +44,19 @@ def bench_integers(out: Path, only: str | None, jobs: int, seeds: int, console: 
 
 
 def table(rows: list[dict[str, Any]], missing: Sequence[str] = ()) -> str:
-    """A row for each way and look-back; differences to quantizing afterwards in points, paired by seed, with a 95 % interval."""
+    """A row for each way; differences to quantizing afterwards in points, paired by seed, with a 95 % interval."""
     lines = ["# Training on integers", "", f"`edge-anp bench integers`: {__doc__}".strip(), ""]
     head = "| integers | learns from | look-back | rate | seeds | accuracy | to quantizing afterwards | seconds |"
     lines += [head, "|" + "---|" * 8]
-    for key in dict.fromkeys((r["look_back"], r["on"]) for r in rows):
-        each = [r for r in rows if (r["look_back"], r["on"]) == key]
-        base = {r["seed"]: r["accuracy"] for r in rows if (r["look_back"], r["on"]) == (key[0], "quantized")}
+    base = {r["seed"]: r["accuracy"] for r in rows if r["on"] == "quantized"}
+    for way in dict.fromkeys(r["on"] for r in rows):
+        each = [r for r in rows if r["on"] == way]
         accuracy = [r["accuracy"] for r in each]
         spread = f" ± {stdev(accuracy):.4f}" if len(each) > 1 else ""
-        off = "" if key[1] == "quantized" else difference(each, base)
+        off = "" if way == "quantized" else difference(each, base)
         seconds = mean(r["seconds"] for r in each)
         lines.append(
-            f"| {WAYS[key[1]]} | {each[0]['signal']} | {key[0]} | {each[0]['rate']:g} | {of(each)} "
+            f"| {WAYS[way]} | {each[0]['signal']} | {each[0]['look_back']} | {each[0]['rate']:g} | {of(each)} "
             f"| {mean(accuracy):.4f}{spread} | {off} | {seconds:.0f} |"
         )
     return "\n".join([*lines, "", *said_missing(missing)])
