@@ -26,6 +26,7 @@ from rich.progress import Progress
 from edge_anp import tasks, training
 from edge_anp.learning.bptt import BPTT
 from edge_anp.learning.fit import evaluate, measured
+from edge_anp.learning.memory import keep_freed_memory
 from edge_anp.learning.on_integers import OnIntegers, put_on_integers
 from edge_anp.learning.trainer import train
 from edge_anp.network import Network
@@ -102,6 +103,7 @@ def measure(job: Job, build: Build, grow: bool = True) -> dict[str, Any]:
     from edge_anp.errors import EdgeAnpError
 
     torch.set_num_threads(1)
+    keep_freed_memory()
     task = tasks.load(job.cell.task)
     judge = task.validation
     if job.final:
