@@ -43,6 +43,12 @@ def _ondevice(options: Options) -> None:
     bench(options.seeds or 10, options.out)
 
 
+def _soak(options: Options) -> None:
+    from edge_anp.bench_soak import bench
+
+    bench(options.out)
+
+
 def _loihi(options: Options) -> None:
     from edge_anp.bench_loihi import bench_loihi
 
@@ -78,6 +84,7 @@ BENCHMARKS: dict[str, Callable[[Options], None]] = {
     "conformance": _conformance,
     "speed": _speed,
     "ondevice": _ondevice,
+    "soak": _soak,
     "loihi": _loihi,
     "learning": _learning,
     "accuracy": _accuracy,

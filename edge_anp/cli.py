@@ -1,4 +1,4 @@
-"""The command line: edge-anp check | train | compile | verify | learn | report | bench | demo | doctor.
+"""The command line: edge-anp check | train | compile | verify | learn | dump | migrate | replay | report | bench | demo | doctor.
 
 Exit codes: 0 ok; 1 a difference, or something that `check` found; 2 bad input; 3 a missing tool; 130 Ctrl-C. An error is one paragraph;
 `--debug`, anywhere on the line, shows where it came from.
@@ -273,4 +273,4 @@ def main() -> None:
     app()
 
 
-from edge_anp import cli_learn  # noqa: E402, F401  its command joins the others here
+from edge_anp import cli_device, cli_learn  # noqa: E402, F401  their commands join the others here

@@ -27,6 +27,8 @@ def learn(
     trials: Annotated[int, typer.Option(help="trials of each part")] = 4000,
     guard: Annotated[bool, typer.Option(help="save and roll back as the guard advises")] = True,
     runner: Annotated[str | None, typer.Option(help="e.g. qemu:m4 or serial:PORT; default: this machine")] = None,
+    log: Annotated[Path | None, typer.Option(help="write every trial there, for `replay`")] = None,
+    journal: Annotated[Path | None, typer.Option(help="go on from what a device saved")] = None,
     data: Data = None,
     seed: Seed = 0,
 ) -> None:
@@ -40,6 +42,7 @@ def learn(
         course = device_learning.learn(
             folder, tasks.load(task, data), drift or stream or "", runner, trials, guesses, seed, guard, out_folder,
             lambda done, accuracy: progress.update(bar, completed=done, description=f"trial {done}: {accuracy:.3f}"),
+            log, journal,
         )  # fmt: skip
     out.print(
         f"accuracy {course.accuracy_before:.3f}, after the drift {course.accuracy_after_drift:.3f}, after {course.trials} trials "

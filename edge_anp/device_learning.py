@@ -10,12 +10,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from edge_anp import artifact, continual, integer
+from edge_anp import artifact, continual, integer, journal, migration
 from edge_anp import target as targets
 from edge_anp.continual import Part
 from edge_anp.errors import Unsupported
 from edge_anp.integer import quantize_input
 from edge_anp.tasks.samples import Samples, Task
+from edge_anp.trial_recorder import Recorder
 
 POINTS = 20  # of a curve
 
@@ -54,6 +55,7 @@ class Course:
 def follow(
     session: Learning, contract: Any, task: Task, parts: Sequence[Part], trials: int, guesses: int, seed: int,
     guarded: bool = False, points: int = POINTS, seen: Callable[[int, float], None] | None = None,
+    resume: Callable[[], None] | None = None,
 ) -> Course:  # fmt: skip
     """Learn each part in `trials` trials. guesses: answers a trial at most; 0: the label is told. Trials come from the training split."""
 
@@ -64,6 +66,8 @@ def follow(
         return float((session.answers(rows(samples)) == samples.targets).mean())
 
     session.start(seed)
+    if resume is not None:
+        resume()  # goes on from what was learned before
     course = Course(judge(task.test), judge(parts[0].test), parts=[p.name for p in parts])
     course.accuracies.append([judge(p.test) for p in parts])
     course.curve.append((0, course.accuracy_after_drift))
@@ -85,9 +89,12 @@ def follow(
 
 def learn(
     folder: Path, task: Task, words: str, runner: str | None, trials: int, guesses: int, seed: int, guarded: bool, out: Path,
-    seen: Callable[[int, float], None] | None = None,
+    seen: Callable[[int, float], None] | None = None, log: Path | None = None, begin_with: Path | None = None,
 ) -> Course:  # fmt: skip
-    """Learn what `compile --learn` wrote into `folder`, in the world `words`; write result.json and curve.png into `out`."""
+    """Learn what `compile --learn` wrote into `folder`, in the world `words`; write result.json, curve.svg and journal.bin into `out`.
+
+    log: every trial is written there, for `edge-anp replay`. begin_with: a journal of this folder, to go on from.
+    """
     from edge_anp import ondevice_plan
 
     made = artifact.read(folder)
@@ -106,9 +113,12 @@ def learn(
     if not targets.listed(runner, machine.runners):
         raise ValueError(f"--runner is {runner!r}; it must be one of {', '.join(machine.runners)}")
     parts = continual.stream(words, task, seed)
-    with machine.open_learner(folder, runner) as session:  # type: ignore[attr-defined]
-        course = follow(session, net.input, task, parts, trials, guesses, seed, guarded, seen=seen)
-    out.mkdir(parents=True, exist_ok=True)
+    opened, resume = _open(folder, machine, runner, log, begin_with)
+    with opened as session:
+        course = follow(session, net.input, task, parts, trials, guesses, seed, guarded, seen=seen, resume=resume)
+        out.mkdir(parents=True, exist_ok=True)
+        if hasattr(machine, "layout"):
+            _keep(session, out)
     content = {
         **asdict(course),
         "runner": runner,
@@ -120,6 +130,36 @@ def learn(
     (out / "result.json").write_text(json.dumps(content, indent=1) + "\n")
     plot(course, out / "curve.svg", f"{task.name}, {words}")
     return course
+
+
+def _open(
+    folder: Path, machine: Any, runner: str, log: Path | None, begin_with: Path | None
+) -> tuple[Any, Callable[[], None] | None]:
+    """A target's learner, or one whose trials are written down; and how it goes on from a journal."""
+    if log is None and begin_with is None:
+        return machine.open_learner(folder, runner), None
+    build = migration.open_build(folder)
+    saved = None if begin_with is None else migration.read_saved(build, begin_with, journal.SECTOR)
+    session = machine.open_learner(folder, runner)
+    one = session if log is None else Recorder(session, build.layout, log)
+
+    def resume() -> None:
+        assert saved is not None
+        session.put_flash(journal.image(build.layout, [saved, None]))
+        if isinstance(one, Recorder):
+            one.resume(saved.seed, saved.trial)
+        else:
+            session.load()
+
+    return one, None if saved is None else resume
+
+
+def _keep(session: Any, out: Path) -> None:
+    """journal.bin: what was learned, as the device saves it. A board with no room for a flash in its RAM has none."""
+    (out / migration.JOURNAL).unlink(missing_ok=True)
+    if session.has_flash:
+        session.save()
+        (out / migration.JOURNAL).write_bytes(session.flash())
 
 
 def plot(course: Course, path: Path, title: str) -> None:

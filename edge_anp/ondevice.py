@@ -10,7 +10,7 @@ A master is U = 2^8 (w + 128) + f of 16 bits, f its fraction (128 when shipped),
     commit   U_ji -= round(clip(h_i g[t] >> GS) x_j[t] / 2^rate) where psi_i[t] = 1, at every step or one hashed step in 2^LW
              U_jc -= round(clip(n_j) e_c / 2^rate), n_j = sum_t in_j[t - delay] g[t] >> GS, of a readout
 
-round is to nearest; masters of 8 bits round by noise, at 8 bits more. Rates anneal: rate + 1 after half of the budget, + 2 after 3/4.
+round is to nearest; masters of 8 bits round by noise, at 8 bits more. Rates anneal: rate + k once 1 - 2^-k of the budget is spent, k <= 3.
 perturbation: two trials on one input, the drives moved by +sigma xi, then -sigma xi, xi = +-1 from noise; psi = 1, h g = (r- - r+) xi.
 Bounds: |h| <= 4096, g < 2^16, |h g| < 2^28; |x| <= 255, |clip| <= 8191: products stay below 2^21; |n| <= 2^15, |e| <= 128.
 """
@@ -253,7 +253,7 @@ class Learner:
 
 def annealing(plan: LearningPlan, trial: int) -> int:
     """Bits that the rates are slower by."""
-    return int(0 < plan.budget <= 2 * trial) + int(0 < 3 * plan.budget <= 4 * trial)
+    return sum(0 < (2**k - 1) * plan.budget <= 2**k * trial for k in (1, 2, 3))
 
 
 def horizon(net: IntegerNetwork, steps: int) -> np.ndarray:

@@ -7,6 +7,7 @@ a     drawn from v without those already tried, by 16 bits of noise
 yes   e = p - 128 onehot(a)                        e = -grad log P(the answers given), in 1/128
 no    e_c = p_c for those tried, -P v_c / (S - V) for the others; V = sum of v, P = sum of p, over those tried
 r     e = (r e_yes + (128 - r) e_no + 64) >> 7     a reward r / 128
+then  e_a = -(sum of the others)                   so that no e moves all outputs: a rest of it, each trial, drove weights to their ends
 """
 
 from __future__ import annotations
@@ -58,11 +59,15 @@ def error(v: np.ndarray, tried: Sequence[int], reward: int) -> np.ndarray:
     bad = gone * ONE // total
     no = -(bad * v // max(total - gone, 1))
     no[list(tried)] = p[list(tried)]
-    return (reward * yes + (ONE - reward) * no + ONE // 2) >> 7
+    return _balanced((reward * yes + (ONE - reward) * no + ONE // 2) >> 7, tried[-1])
 
 
 def label_error(v: np.ndarray, label: int) -> np.ndarray:
     """e [K] when the right answer is known: p - onehot."""
-    e = v * ONE // int(v.sum())
-    e[label] -= ONE
+    return _balanced(v * ONE // int(v.sum()), label)
+
+
+def _balanced(e: np.ndarray, answer: int) -> np.ndarray:
+    """e with a sum of 0: what rounding took from the others is given to one answer."""
+    e[answer] -= e.sum()
     return e

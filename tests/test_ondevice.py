@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from edge_anp import ondevice_answer, simulate
 from edge_anp.errors import Unsupported
 from edge_anp.integer import MCU16, IntegerConnection, IntegerLayer, IntegerNetwork, IntegerNeuron, Leak
-from edge_anp.ondevice import Learner, horizon, trace
+from edge_anp.ondevice import Learner, horizon, annealing, trace
 from edge_anp.ondevice_guard import KEEP, ROLL_BACK, SAVE, Guard
 from edge_anp.ondevice_plan import refusals
 from edge_anp.ondevice_rates import make_plan
@@ -251,6 +252,12 @@ def test_the_trial_counter_wraps():
     assert one.begin() == 0
 
 
+def test_rates_halve_whenever_half_of_what_is_left_of_the_budget_is_spent():
+    plan = learner(small(), budget=80).plan
+    assert [annealing(plan, t) for t in (0, 39, 40, 59, 60, 69, 70, 2**32 - 1)] == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert annealing(replace(plan, budget=0), 2**32 - 1) == 0
+
+
 def test_freezing_keeps_every_weight():
     net = small()
     one = learner(net)
@@ -259,18 +266,54 @@ def test_freezing_keeps_every_weight():
     assert one.crc() == crc
 
 
-def test_a_guard_saves_gains_and_rolls_losses_back():
-    plan, guard = learner(small()).plan, Guard()
-    advice = []
-    for reward in [0] * 80 + [128] * 400 + [0] * 100:
-        guard = guard.judge(plan, reward)
+def advised(rewards: Iterable[int], guard: Guard | None = None) -> tuple[list[int], Guard]:
+    """A guard's advice after every reward, followed."""
+    plan, guard, advice = learner(small()).plan, guard or Guard(), []
+    for reward in rewards:
+        guard = guard.judge(plan, int(reward))
         advice.append(guard.health(plan))
-        if advice[-1] != KEEP:
-            guard = guard.settled()
+        guard = {KEEP: guard, SAVE: guard.saved(), ROLL_BACK: guard.rolled_back()}[advice[-1]]
+    return advice, guard
+
+
+def test_a_guard_saves_gains_and_rolls_losses_back():
+    advice, guard = advised([0] * 80 + [128] * 4000 + [0] * 100)
     assert SAVE in advice[:80]
-    assert SAVE in advice[80:480]
-    assert ROLL_BACK not in advice[:480]
-    assert ROLL_BACK in advice[480:]
+    assert SAVE in advice[80:4080]
+    assert ROLL_BACK not in advice[:4080]
+    assert advice[4080:].count(ROLL_BACK) == 1
+    assert guard.troubled
+
+
+def test_rewards_without_a_meaning_are_never_saved_and_never_last():
+    """Right in nine of ten, then a coin: rolled back every two long windows, until the rewards mean something again."""
+    rng = np.random.default_rng(1)
+    _, guard = advised(128 * (rng.random(8000) < 0.9))
+    advice, troubled = advised(128 * (rng.random(20_000) < 0.5), guard)
+    assert advice.count(SAVE) == 0
+    assert 8 <= advice.count(ROLL_BACK) <= 11
+    advice, guard = advised(128 * (rng.random(4000) < 0.9), troubled)
+    assert not guard.troubled
+
+
+def test_a_world_that_changed_is_learned_not_fought():
+    """A fall, then a tenth more in every thousand trials: rolled back once, then left alone, and saved again and again."""
+    rng = np.random.default_rng(2)
+    _, guard = advised(128 * (rng.random(8000) < 0.9))
+    rising = np.concatenate([np.full(150, 0.4), np.linspace(0.4, 0.8, 4000)])
+    advice, _ = advised(128 * (rng.random(len(rising)) < rising), guard)
+    assert advice.count(ROLL_BACK) == 1
+    assert advice.count(SAVE) >= 2
+
+
+@pytest.mark.parametrize("answers", [(0,), (1, 0), (2, 3, 1)])
+@pytest.mark.parametrize("reward", [0, 50, 128])
+def test_no_error_moves_all_outputs(answers, reward):
+    for scores in np.random.default_rng(3).integers(-4000, 4000, (200, 6)):
+        v = ondevice_answer.softmax(scores, 1)
+        for e in (ondevice_answer.error(v, answers, reward), ondevice_answer.label_error(v, answers[0])):
+            assert e.sum() == 0
+            assert np.abs(e).max() <= 128
 
 
 def test_everything_that_cannot_learn_is_refused_by_name_and_all_at_once():

@@ -11,9 +11,10 @@ from edge_anp import integer, ondevice_plan, target
 from edge_anp.artifact import Artifact
 from edge_anp.errors import Unsupported
 from edge_anp.integer import MCU16, Arithmetic, IntegerNetwork
+from edge_anp.journal import Layout
 from edge_anp.kinds import KINDS
 from edge_anp.ondevice_plan import LearningPlan
-from targets.mcu import learn_run, lower, run, sizes
+from targets.mcu import learn_layout, learn_run, lower, run, sizes
 from targets.mcu.cores import CORES
 from targets.mcu.learn_session import LearnSession
 from targets.mcu.session import Session
@@ -67,6 +68,10 @@ class Mcu:
         """Build the folder's learner for `runner` and start it."""
         net, plan = integer.load(folder / "integer.npz"), ondevice_plan.load(folder / "learning.npz")
         return learn_run.open_learner(folder, runner, net, plan, limit_s)
+
+    def layout(self, folder: Path) -> Layout:
+        """Where the folder's learner keeps its weights, in its block and in its journal."""
+        return learn_layout.layout(folder)
 
 
 TARGET = Mcu()

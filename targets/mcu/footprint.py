@@ -133,27 +133,22 @@ def _link(folder: Path, prefix: str, core: Core, flags: Sequence[str], init: str
     with tempfile.TemporaryDirectory(prefix="edge_anp_") as name:
         place = Path(name)
         (place / "main.c").write_text(STEP.format(big=prefix.upper(), prefix=prefix, init=init))
-        words = [
-            build.require(core.compiler),
-            "-std=c99",
-            "-ffreestanding",
-            *core.flags,
-            *flags,
-            "-ffunction-sections",
-            "-fdata-sections",
-        ]
-        words += ["-fcallgraph-info=su", f"-I{folder.resolve()}"]
-        for file in (folder / "edge_anp.c", folder / "model.c", place / "main.c"):
-            build.run([*words, "-c", file.resolve(), "-o", place / f"{file.stem}.o"], place)
-        objects = [place / f"{stem}.o" for stem in ("edge_anp", "model", "main")]
-        build.run(
-            [*words[:1], *core.flags, *objects, "-nostdlib", "-Wl,--gc-sections,-e,main", "-lgcc", "-o", place / "app"],
-            place,
-        )
-        stack = deepest(place, "ea_step_bits", _symbols(core, place / "app"))
-        sizes = _symbols(core, place / "app")
+        link(core, [folder / "edge_anp.c", folder / "model.c", place / "main.c"], folder, place, flags)
+        stack = deepest(place, "ea_step_bits", symbols(core, place / "app"))
+        sizes = symbols(core, place / "app")
         not_code = sum(sizes.get(name, 0) for name in (prefix, f"{prefix}_table", f"{prefix}_kernels", "main"))
         return _sections(core, place / "app") - not_code, stack
+
+
+def link(core: Core, files: Sequence[Path], include: Path, place: Path, flags: Sequence[str]) -> None:
+    """`place`/app from C files, without a library, with the call graphs of all of them beside it."""
+    words = [build.require(core.compiler), "-std=c99", "-ffreestanding", *core.flags, *flags]
+    words += ["-ffunction-sections", "-fdata-sections", "-fcallgraph-info=su", f"-I{include.resolve()}"]
+    for file in files:
+        build.run([*words, "-c", file.resolve(), "-o", place / f"{file.stem}.o"], place)
+    objects = [place / f"{file.stem}.o" for file in files]
+    end = ["-nostdlib", "-Wl,--gc-sections,-e,main", "-lgcc", "-o", place / "app"]
+    build.run([*words[:1], *core.flags, *objects, *end], place)
 
 
 def _sections(core: Core, program: Path) -> int:
@@ -163,7 +158,7 @@ def _sections(core: Core, program: Path) -> int:
     return sum(int(n) for name, n in rows if name.startswith((".text", ".rodata", ".srodata", ".ARM.ex")))
 
 
-def _symbols(core: Core, program: Path) -> dict[str, int]:
+def symbols(core: Core, program: Path) -> dict[str, int]:
     """The bytes of everything that is linked."""
     tool = core.compiler.removesuffix("gcc") + "nm"
     text = subprocess.run([tool, "-S", program], capture_output=True, text=True, timeout=30, check=True).stdout

@@ -19,6 +19,7 @@ GLUE = (
     '#include "learn.h"\n\nextern const ea_learner *const ea_built_in_learner;\n'
     "const ea_learner *const ea_built_in_learner = &{prefix}_learner;\n"
 )
+DATA = 2**24  # bytes of samples that the harness keeps on this machine
 SECTOR = 4096  # of the flash that the harness keeps in RAM
 OF_THE_LEARNER = ("learn.c", "learn.h", "edge_anp_learn.c", "edge_anp_learn.h", "edge_anp_learn_table.h")
 
@@ -46,7 +47,8 @@ def open_learner(
         (place / "glue.c").write_text(GLUE.format(prefix=prefix))
         sources = (
             *(folder / name for name in ("edge_anp.c", "model.c", "edge_anp_learn.c", "learn.c")),
-            *(build.HARNESS / "learn.c", build.HARNESS / "port_files.c", place / "glue.c"),
+            *(build.HARNESS / name for name in ("learn.c", "learn_world.c", "port_files.c")),
+            place / "glue.c",
         )
         sizes = [f"-DBLOCK_BYTES={learned.block}", f"-DINPUT_BYTES={inputs}"]
         slots = 2 * -(-(256 + learned.weights[1]) // SECTOR) * SECTOR
@@ -54,6 +56,7 @@ def open_learner(
         sizes += [f"-DFLASH_BYTES={slots}"] if flash else []
         include = (folder, build.HARNESS)
         if kind == "host":
+            sizes += [f"-DDATA_BYTES={DATA}"]
             build.compile_host(sources, place / "program", include, [*flags, *sizes])
             made, ran = link.start([place / "program"], place, limit_s, str(folder)), build.version("cc")
         else:

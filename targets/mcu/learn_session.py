@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -28,8 +28,20 @@ ERRORS = {
     -25: "EA_OTHER_MODEL: what is saved belongs to another network or plan",
     -26: "EA_FLASH: the flash is too small, or does not work",
 }
+GUARDED = 256  # flags in a trial's form: the guard's advice is followed; how the world answers
+WORLDS = {"honest": 0, "random": 512, "inverted": 1024}
 LABEL, ASK_NOTHING = 0, 255  # in place of guesses: the label is told; only the best answer is wanted
 TOGETHER = 64  # trials that are sent before the first answer is awaited
+
+
+class Played(NamedTuple):
+    """What `play` counted; health: after the last trial."""
+
+    asked: int
+    right: int
+    saves: int
+    rollbacks: int
+    health: int
 
 
 class LearnSession:
@@ -107,8 +119,26 @@ class LearnSession:
         """What was saved last, or what was shipped; the trial counter goes on."""
         self._check(self.command("V"))
 
+    def flash(self) -> bytes:
+        """The journal as it lies in the flash that the program keeps; empty where it keeps none."""
+        (size,) = struct.unpack("<I", self.command("J"))
+        return self.link.exchange(b"", size)
+
+    @property
+    def has_flash(self) -> bool:
+        """Whether the program keeps one: small boards have no room for it."""
+        return len(self.flash()) > 0
+
+    def put_flash(self, journal: bytes) -> None:
+        """Put what `flash` gave, or `journal.image` made; then `start` and `load`."""
+        self._check(self.command("F", journal))
+
     def freeze(self, frozen: bool) -> None:
         self._check(self.command("Z", struct.pack("<I", frozen)))
+
+    def advice(self) -> int:
+        """What the guard says: KEEP, SAVE or ROLL_BACK of ondevice_guard.py."""
+        return self._positive(self.command("G"))
 
     def crc(self) -> int:
         """CRC-32 of all masters."""
@@ -146,9 +176,27 @@ class LearnSession:
         self.trials(rasters, np.zeros(len(rasters), int), ASK_NOTHING)
         return self.right.copy()
 
+    def keep(self, rasters: Sequence[np.ndarray], labels: Sequence[int] | np.ndarray) -> None:
+        """Samples [T, I], all of one length, that `play` will learn from; on this machine only."""
+        self.kept = len(rasters)
+        for k, (raster, label) in enumerate(zip(rasters, labels, strict=True)):
+            self._check(self.command("D", struct.pack("<I", k) + self._words(raster, int(label), 0, False)))
+
+    def play(self, first: int, trials: int, guesses: int, seed: int, guarded: bool, world: str = "honest") -> Played:
+        """Trials first, first + 1, ... of continual.schedule(kept, ..., seed), without a word in between."""
+        form = GUARDED * guarded + WORLDS[world]
+        found = struct.unpack(
+            "<6i", self.command("P", struct.pack("<6I", first, trials, guesses, form, seed, self.kept), 24)
+        )
+        self._check(struct.pack("<i", found[0]))
+        return Played(*found[1:])
+
     def _trial(self, raster: np.ndarray, label: int, guesses: int, guarded: bool) -> bytes:
+        return _frame("X", self._words(raster, label, guesses, guarded))
+
+    def _words(self, raster: np.ndarray, label: int, guesses: int, guarded: bool) -> bytes:
         letter, payload = self._input(np.asarray(raster))
-        return _frame("X", struct.pack("<3I", label, guesses, ord(letter) + 256 * guarded) + payload)
+        return struct.pack("<3I", label, guesses, ord(letter) + GUARDED * guarded) + payload
 
     def _input(self, raster: np.ndarray) -> tuple[str, bytes]:
         if raster.shape[1:] != (self.net.input.size,):

@@ -29,12 +29,13 @@ class Link:
         what: str = "",
     ):
         self.read_fd, self.write_fd, self.limit_s, self.process, self.what = read_fd, write_fd, limit_s, process, what
+        self.more = bytearray()  # what came beyond the answer that was awaited
         for fd in (read_fd, write_fd):
             os.set_blocking(fd, False)
 
     def exchange(self, sent: bytes, expected: int) -> bytes:
         """Send bytes and take `expected` bytes of answer; both at once, so that neither side waits for the other."""
-        got, left, deadline = bytearray(), memoryview(sent), time.monotonic() + self.limit_s
+        got, left, deadline = self.more, memoryview(sent), time.monotonic() + self.limit_s
         with selectors.DefaultSelector() as ready:
             ready.register(self.read_fd, selectors.EVENT_READ)
             if left:
@@ -52,7 +53,8 @@ class Link:
                     raise self._broken(f"it ended with status {self.process.returncode}")
                 if time.monotonic() > deadline:
                     raise self._broken(f"it gave {len(got)} of {expected} bytes of an answer within {self.limit_s:g} s")
-        return bytes(got)
+        self.more = got[expected:]
+        return bytes(got[:expected])
 
     def _write(self, data: memoryview) -> int:
         try:

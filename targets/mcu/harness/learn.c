@@ -12,8 +12,14 @@
  *     C rows                         -> status, ticks
  *     X label, guesses, form, input  -> status, asked, right, ticks of the steps, ticks of the commit, health
  *                                       a whole trial whose world answers by `label`; guesses 0: it is told the label; 255: nothing is asked
- *                                       form + 256: the guard's advice is followed after every trial
+ *                                       form + 256: the guard's advice is followed after every trial; + 512: it answers at random;
+ *                                       + 1024: it says right where the answer is wrong, and wrong where it is right
+ *     D place, label, guesses, form, input -> status  keep a sample, the one of place 0 first; all are as long
+ *     P first, trials, guesses, form, seed, samples -> status, asked, right, saves, rollbacks, health
+ *                                       trials first, first + 1, ... on the samples that continual.schedule chooses
  *     S L V                          -> status        save to, load from, roll back to a flash of FLASH_BYTES that is kept in RAM
+ *     J                              -> bytes, that flash
+ *     F flash                        -> status        put one; B and L load from it
  *     Z frozen                       -> status
  *     G                              -> health
  *     K                              -> crc
@@ -21,14 +27,8 @@
  *     I trial, seed, weights         -> status        put what R gave
  *     Q                              end
  */
-#include "edge_anp_learn_table.h"
-#include "edge_anp_save.h"
-#include "harness.h"
+#include "learn_world.h"
 
-#ifndef FLASH_BYTES
-#define FLASH_BYTES 0 /* none */
-#endif
-#define SECTOR 4096u
 #ifndef BLOCK_BYTES
 #define BLOCK_BYTES 4096
 #endif
@@ -41,115 +41,9 @@ extern const ea_learner *const ea_built_in_learner;
 static uint32_t block[BLOCK_BYTES / 4];
 static uint32_t input[INPUT_BYTES / 4 + 3];
 
-static uint8_t flash[FLASH_BYTES + 1];
-
-static int32_t erase(void *context, uint32_t sector)
-{
-    uint32_t k;
-    (void)context;
-    for (k = 0; k < SECTOR; k++) {
-        flash[sector * SECTOR + k] = 255;
-    }
-    return 0;
-}
-
-static int32_t program(void *context, uint32_t at, const uint8_t *page)
-{
-    uint32_t k;
-    (void)context;
-    for (k = 0; k < 256u; k++) {
-        flash[at + k] &= page[k];
-    }
-    return 0;
-}
-
-static int32_t fetch(void *context, uint32_t at, uint8_t *data, uint32_t bytes)
-{
-    uint32_t k;
-    (void)context;
-    for (k = 0; k < bytes; k++) {
-        data[k] = flash[at + k];
-    }
-    return 0;
-}
-
-static const ea_flash kept = {0, SECTOR, FLASH_BYTES / SECTOR, 256, erase, program, fetch};
-
-static int32_t save(const ea_learner *l)
-{
-    int32_t status;
-    do {
-        status = ea_learn_save(l, block, &kept);
-    } while (status == EA_MORE);
-    return status;
-}
-
 static void answer(int32_t status)
 {
     port_write(&status, 4);
-}
-
-static int32_t step(const ea_learner *l, uint32_t form, const uint8_t *at, uint32_t bytes)
-{
-    if (form == '1') {
-        return ea_learn_step_bits(l, block, (const uint32_t *)(const void *)at);
-    }
-    if (form == '2') {
-        return ea_learn_step_events(l, block, (const uint16_t *)(const void *)at, bytes / 2u);
-    }
-    return ea_learn_step_bytes(l, block, (const int8_t *)at);
-}
-
-static uint32_t since(uint32_t before)
-{
-    return (port_ticks() - before) & 0xFFFFFFu;
-}
-
-/* words: label, guesses, form, then the steps. */
-static void whole_trial(const ea_learner *l, uint32_t bytes)
-{
-    const ea_table *net = (const ea_table *)l->model->table;
-    const uint32_t label = input[0], guesses = input[1], form = input[2] & 255u, guarded = input[2] >> 8;
-    const uint32_t size = (form == '1') ? (net->inputs + 31u) / 32u * 4u : net->inputs;
-    uint32_t trial = 0, at, asked = 0, right = 0, before, out[5] = {0};
-    int32_t status = ea_learn_begin(l, block, &trial);
-    for (at = 0; status == EA_OK && at + size <= bytes - 12u; at += size) {
-        before = port_ticks();
-        status = step(l, form, (const uint8_t *)&input[3] + at, size);
-        out[2] += since(before);
-    }
-    if (status == EA_OK && guesses == 0u) {
-        right = (ea_learn_best(l, block) == (int32_t)label) ? 1u : 0u;
-        status = ea_learn_label(l, block, trial, label);
-    }
-    while (status == EA_OK && asked < guesses && right == 0u && guesses != 255u) {
-        const int32_t given = ea_learn_answer(l, block);
-        asked++;
-        right = (given == (int32_t)label) ? 1u : 0u;
-        status = (given < 0) ? given : ea_learn_reward(l, block, trial, 128u * right);
-    }
-    if (status == EA_OK && guesses == 255u) {
-        right = (uint32_t)ea_learn_best(l, block);
-        ((ea_learn_head *)(void *)block)->trial = trial - 1u; /* looking changes nothing: neither noise nor annealing */
-        ((ea_learn_head *)(void *)block)->phase = EA_IDLE;
-    } else if (status == EA_OK) {
-        before = port_ticks();
-        status = ea_learn_commit(l, block, 0);
-        out[3] = since(before);
-    } else {
-        /* the status says why */
-    }
-    out[0] = asked;
-    out[1] = right;
-    out[4] = (uint32_t)ea_learn_health(l, block);
-    if (status == EA_OK && guarded != 0u && out[4] == (uint32_t)EA_SAVE) {
-        status = save(l);
-    }
-    if (status == EA_OK && guarded != 0u && out[4] == (uint32_t)EA_ROLL_BACK) {
-        status = ea_learn_rollback(l, block, &kept);
-    }
-    answer(status);
-    port_write(out, 20);
 }
 
 int main(void)
@@ -168,6 +62,11 @@ int main(void)
             ((ea_learn_head *)(void *)block)->seed = input[1];
             port_read((uint8_t *)block + t->weights, t->weight_bytes);
             answer(EA_OK);
+            port_flush();
+            continue;
+        }
+        if (letter == 'F') {
+            answer(world_put(bytes));
             port_flush();
             continue;
         }
@@ -192,8 +91,8 @@ int main(void)
         } else if (letter >= '1' && letter <= '3') {
             int32_t status;
             before = port_ticks();
-            status = step(l, letter, (const uint8_t *)input, bytes);
-            ticks = since(before);
+            status = world_step(l, block, letter, input, bytes);
+            ticks = (port_ticks() - before) & 0xFFFFFFu;
             answer(status);
             port_write(&ticks, 4);
         } else if (letter == 'A') {
@@ -208,17 +107,27 @@ int main(void)
             int32_t status;
             before = port_ticks();
             status = ea_learn_commit(l, block, input[0]);
-            ticks = since(before);
+            ticks = (port_ticks() - before) & 0xFFFFFFu;
             answer(status);
             port_write(&ticks, 4);
         } else if (letter == 'X') {
-            whole_trial(l, bytes);
+            uint32_t found[5];
+            answer(world_trial(l, block, input, bytes, found));
+            port_write(found, sizeof found);
+        } else if (letter == 'D') {
+            answer(world_keep(input, bytes));
+        } else if (letter == 'P') {
+            uint32_t found[5];
+            answer(world_play(l, block, input, found));
+            port_write(found, sizeof found);
         } else if (letter == 'S') {
-            answer(save(l));
+            answer(world_save(l, block));
         } else if (letter == 'L') {
-            answer(ea_learn_load(l, block, &kept));
+            answer(ea_learn_load(l, block, &world_flash));
         } else if (letter == 'V') {
-            answer(ea_learn_rollback(l, block, &kept));
+            answer(ea_learn_rollback(l, block, &world_flash));
+        } else if (letter == 'J') {
+            world_give();
         } else if (letter == 'Z') {
             answer(ea_learn_freeze(l, block, input[0]));
         } else if (letter == 'G') {

@@ -75,8 +75,8 @@ int32_t ea_learn_commit(const ea_learner *learner, void *block, uint32_t rows);
 /* No commit changes anything while frozen. */
 int32_t ea_learn_freeze(const ea_learner *learner, void *block, uint32_t frozen);
 
-/* What the running reward says: EA_SAVE when it rose by the plan's gain since the last save or rollback, EA_ROLL_BACK when it fell by
- * the plan's drop below that. ea_learn_save and ea_learn_rollback (edge_anp_save.h) do it.
+/* What the rewards say, to be asked after every trial: EA_SAVE when they rose, EA_ROLL_BACK when they fell and learning does not help
+ * (edge_anp/ondevice_guard.py has the rules). ea_learn_save and ea_learn_rollback (edge_anp_save.h) do it.
  */
 int32_t ea_learn_health(const ea_learner *learner, const void *block);
 

@@ -54,7 +54,7 @@ typedef struct {
     uint8_t tried[EA_GUESSES];
     uint32_t reward[2];                      /* of this run, and of the mirrored one before */
     uint32_t at_t, at_synapse, at_row, stage; /* where a commit goes on */
-    uint32_t running, good, since, judged;   /* the guard's: mean reward, what it was at the last save, trials since then, and of all */
+    uint32_t running, good, since, judged, slow, base, age, troubled; /* the guard's: edge_anp/ondevice_guard.py */
     uint32_t saving, saved, slot, sequence, saved_trial; /* of a save: its stage, what of it is done, where it goes */
 } ea_learn_head;
 
@@ -77,6 +77,9 @@ extern void ea_horizon(const ea_learner *l, const ea_learn_table *t, uint8_t *bl
 extern void ea_credit(const ea_learner *l, const ea_learn_table *t, uint8_t *block, const ea_learn_credit *c);
 extern void ea_learn_ship(const ea_learner *learner, uint8_t *block);
 extern void ea_learn_judge(const ea_learn_table *t, ea_learn_head *head, uint32_t reward);
+extern void ea_learn_saved(ea_learn_head *head);
+extern void ea_learn_rolled_back(ea_learn_head *head);
+extern void ea_learn_resume(ea_learn_head *head, uint32_t running, uint32_t good);
 
 EA_INLINE const ea_learn_synapse *ea_synapses(const ea_learn_table *t)
 {

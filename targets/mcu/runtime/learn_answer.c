@@ -115,6 +115,17 @@ int32_t ea_learn_best(const ea_learner *learner, const void *block)
     return (((const ea_learn_head *)block)->phase == EA_IDLE) ? EA_ORDER : (int32_t)best(learner, t, (const uint8_t *)block);
 }
 
+/* e of one answer such that the sum over all is 0, whatever rounding took from the others. */
+static void balance(int16_t *e, uint32_t count, uint32_t answer)
+{
+    int32_t others = 0;
+    uint32_t c;
+    for (c = 0; c < count; c++) {
+        others += (c == answer) ? 0 : e[c];
+    }
+    e[answer] = (int16_t)-others;
+}
+
 int32_t ea_learn_reward(const ea_learner *learner, void *block, uint32_t trial, uint32_t reward)
 {
     const ea_learn_table *t;
@@ -146,6 +157,7 @@ int32_t ea_learn_reward(const ea_learner *learner, void *block, uint32_t trial, 
         const int32_t no = (was_tried(head, c) != 0u) ? p : -(int32_t)(bad * v[c] / ((sum == gone) ? 1u : sum - gone));
         e[c] = (int16_t)(((int32_t)reward * yes + (EA_FULL - (int32_t)reward) * no + EA_FULL / 2) >> 7);
     }
+    balance(e, classes(learner), head->tried[head->given - 1u]);
     head->reward[1] = (head->mirrored != 0u) ? head->reward[0] : 0u;
     head->reward[0] = reward;
     head->phase = EA_REWARDED;
@@ -177,39 +189,10 @@ int32_t ea_learn_label(const ea_learner *learner, void *block, uint32_t trial, u
         const uint32_t v = ((const uint16_t *)(const void *)&((uint8_t *)block)[t->v])[c];
         e[c] = (int16_t)((int32_t)(v * (uint32_t)EA_FULL / sum) - ((c == label) ? EA_FULL : 0));
     }
+    balance(e, classes(learner), label);
     if (head->phase == EA_RUNNING) {
         ea_learn_judge(t, head, (best(learner, t, (const uint8_t *)block) == label) ? (uint32_t)EA_FULL : 0u);
     }
     head->phase = EA_REWARDED;
     return EA_OK;
-}
-
-/* running += (r - running) / 2^k in 1/32768, k growing to `window` with the first trials, so that it is their mean. */
-void ea_learn_judge(const ea_learn_table *t, ea_learn_head *head, uint32_t reward)
-{
-    const int32_t aim = (int32_t)(reward << 8), now = (int32_t)head->running;
-    uint32_t k = 0;
-    while (k < t->window && (2u << k) <= head->judged + 1u) {
-        k++;
-    }
-    head->running = (uint32_t)(now + ((aim - now + ((1 << k) >> 1)) >> k));
-    head->judged += (head->judged < (1u << 30)) ? 1u : 0u;
-    head->since += (head->since < (1u << 30)) ? 1u : 0u;
-}
-
-int32_t ea_learn_health(const ea_learner *learner, const void *block)
-{
-    const ea_learn_table *t;
-    const int32_t error = ea_learn_open(learner, block, &t);
-    const ea_learn_head *head = (const ea_learn_head *)block;
-    if (error != EA_OK) {
-        return error;
-    }
-    if (head->since < (1u << t->window) / 2u) {
-        return EA_KEEP;
-    }
-    if (head->running + t->drop < head->good) {
-        return EA_ROLL_BACK;
-    }
-    return (head->running > head->good + t->gain || head->judged == head->since) ? EA_SAVE : EA_KEEP;
 }

@@ -7,32 +7,43 @@
 #define EA_APART
 #endif
 
+/* k <= 3 once 1 - 2^-k of the budget is spent; it is at most 2^28: 7 budget + 7 < 2^31. */
 uint32_t ea_annealing(const ea_learn_table *t, uint32_t trial)
 {
-    if (t->budget == 0u) {
-        return 0;
+    uint32_t k = 0;
+    while (t->budget != 0u && k < 3u && trial >= (((2u << k) - 1u) * t->budget + ((2u << k) - 1u)) >> (k + 1u)) {
+        k++;
     }
-    return ((trial >= (t->budget + 1u) / 2u) ? 1u : 0u) + ((trial >= (3u * t->budget + 3u) / 4u) ? 1u : 0u);
+    return k;
 }
 
-/* U -= round(x hg / 2^shift) for one neuron, hg in the upper half of `one`, its index in the lower. */
+/* The rest of a change: what of it reaches the upper byte, saturated. */
+static inline void carry(uint8_t *high, uint8_t *low, uint32_t n, int32_t more)
+{
+    int32_t u = (int32_t)high[n] + more;
+    if (u < 0 || u > 255) {
+        u = (u < 0) ? 0 : 255;
+        low[n] = (uint8_t)u;
+    }
+    high[n] = (uint8_t)u;
+}
+
+/* U -= round(x hg / 2^shift) for one neuron, hg in the upper half of `one`, its index in the lower. Few changes reach the upper byte. */
 static inline void move_one(uint8_t *high, uint8_t *low, uint32_t one, int32_t x, uint32_t shift, int32_t half)
 {
     const uint32_t n = one & 0xFFFFu;
-    int32_t u = (int32_t)(((uint32_t)high[n] << 8) | low[n]), d;
+    int32_t u = (int32_t)low[n], d;
 #if defined(__ARM_FEATURE_DSP) && !defined(EA_PORTABLE)
     __asm__("smlatb %0, %1, %2, %3" : "=r"(d) : "r"(one), "r"(x), "r"(half));
 #else
     d = ((int32_t)one >> 16) * x + half;
 #endif
     u -= d >> shift;
-#if defined(__ARM_FEATURE_SAT) && !defined(EA_PORTABLE)
-    __asm__("usat %0, #16, %0" : "+r"(u));
-#else
-    u = (u > 65535) ? 65535 : (u < 0) ? 0 : u;
-#endif
-    high[n] = (uint8_t)((uint32_t)u >> 8);
     low[n] = (uint8_t)u;
+    u >>= 8;
+    if (u != 0) {
+        carry(high, low, n, u);
+    }
 }
 
 /* One row of masters of 16 bits. */

@@ -108,7 +108,7 @@ static void write_head(const ea_learn_table *t, const uint8_t *block, uint32_t w
     words[EA_J_TRIAL] = head->saved_trial;
     words[EA_J_SEED] = head->seed;
     words[EA_J_RUNNING] = head->running;
-    words[EA_J_GOOD] = head->running;
+    words[EA_J_GOOD] = head->slow >> 4;
     words[EA_J_BYTES] = t->weight_bytes;
     words[EA_J_CRC] = ea_crc(0, &block[t->weights], t->weight_bytes);
     words[EA_J_HEAD_CRC] = ea_crc(0, words, 4u * EA_J_HEAD_CRC);
@@ -195,8 +195,7 @@ int32_t ea_learn_save(const ea_learner *learner, void *block, const ea_flash *fl
         head->saving = EA_NOT_SAVING;
     }
     if (error == EA_OK) {
-        head->good = head->running;
-        head->since = 0;
+        ea_learn_saved(head);
     }
     return error;
 }
@@ -228,10 +227,7 @@ int32_t ea_learn_load(const ea_learner *learner, void *block, const ea_flash *fl
     if (error == EA_OK) {
         head->trial = words[EA_J_TRIAL];
         head->seed = words[EA_J_SEED];
-        head->running = words[EA_J_RUNNING];
-        head->good = words[EA_J_GOOD];
-        head->judged = 1u << 30;
-        head->since = 0;
+        ea_learn_resume(head, words[EA_J_RUNNING], words[EA_J_GOOD]);
         head->phase = EA_IDLE;
     }
     return error;
@@ -256,8 +252,7 @@ int32_t ea_learn_rollback(const ea_learner *learner, void *block, const ea_flash
     if (error != EA_OK) {
         ea_learn_ship(learner, (uint8_t *)block);
     }
-    head->good = head->running; /* if it was the world that changed, it is not rolled back again and again */
-    head->since = 0;
+    ea_learn_rolled_back(head);
     head->phase = EA_IDLE;
     return EA_OK;
 }

@@ -51,7 +51,7 @@ static uint32_t good_synapse(const ea_learn_table *t, const ea_table *net, const
     map = (const ea_map *)(const void *)((const uint8_t *)net + c->first);
     words = (s->outputs + 31u) / 32u;
     if (c->maps != 1u || map->kind != EA_DENSE || map->in[0] != s->inputs || map->out_shape[0] != s->outputs || s->delay != c->delay ||
-        s->stride != (s->outputs + 3u) / 4u * 4u || s->rate == 0u || s->rate > 20u || s->gain < -8 || s->gain > 4 || s->limit < 1 ||
+        s->stride != (s->outputs + 3u) / 4u * 4u || s->rate == 0u || s->rate > 19u || s->gain < -8 || s->gain > 4 || s->limit < 1 ||
         s->limit > 32767 || layer->leak.each != 0u) {
         return 0;
     }

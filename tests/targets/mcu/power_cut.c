@@ -1,5 +1,6 @@
 /* Power fails at every byte of every program, and in the middle of every erase: what is loaded afterwards is always the old or the new.
- * Arguments: how many saves. Prints the simulated cuts. Returns 0, or the line that found a mix.
+ * Arguments: how many saves, bytes of a page, bytes of a sector. Prints the simulated cuts. Returns 0, or the line (modulo 128) that found
+ * a mix. A page is programmed at most once between two erases, as a flash with error correction demands.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,13 +10,14 @@
 #include "edge_anp_save.h"
 #include "learn.h"
 
-#define PAGE 16u
-#define SECTOR 256u
-#define SECTORS 64u
+#define BYTES 16384u
+#define FAIL return (__LINE__ & 127) | 1
 
-static uint8_t flash[SECTOR * SECTORS], before[SECTOR * SECTORS];
-static long left; /* bytes until the power fails; below 0: never */
-static uint32_t dice = 1;
+static uint8_t flash[BYTES], before[BYTES], touched[BYTES]; /* touched: programmed since its erase */
+static uint32_t page, sector;
+static long left; /* bytes until the power fails, an erase counting as ERASE of them; below 0: never */
+static uint32_t dice = 1, twice;
+enum { ERASE = 4 }; /* cuts within one erase */
 
 static uint32_t roll(void)
 {
@@ -23,36 +25,47 @@ static uint32_t roll(void)
     return dice >> 16;
 }
 
-static int32_t erase(void *context, uint32_t sector)
+/* Whatever an erase that was cut off may leave: erased bytes, old ones, bits on the way up, anything at all. */
+static void tear(uint32_t at)
 {
+    const uint32_t kind = roll() % 5u, first = roll() % sector, bytes = 1u + roll() % (sector - first);
     uint32_t k;
+    for (k = 0; k < sector; k++) {
+        uint8_t *byte = &flash[at + k];
+        const uint8_t some[5] = {(uint8_t)((roll() & 1u) ? 255u : *byte), (uint8_t)(*byte | roll()), (uint8_t)roll(),
+                                 (uint8_t)((k - first < bytes) ? 255u : *byte), (uint8_t)((k - first < bytes) ? *byte : 255u)};
+        *byte = some[kind];
+    }
+}
+
+static int32_t erase(void *context, uint32_t number)
+{
     (void)context;
     if (left == 0) {
         return 1;
     }
-    if (left > 0 && left < (long)PAGE) { /* in the middle: anything may be there */
-        for (k = 0; k < SECTOR; k++) {
-            const uint32_t kind = roll() % 3u;
-            uint8_t *byte = &flash[sector * SECTOR + k];
-            *byte = (uint8_t)((kind == 0u) ? 255u : (kind == 1u) ? *byte : (*byte | roll()));
-        }
+    if (left > 0 && left < ERASE) {
+        tear(number * sector);
         left = 0;
         return 1;
     }
-    left -= (left > 0) ? (long)PAGE : 0;
-    memset(&flash[sector * SECTOR], 255, SECTOR);
+    left -= (left > 0) ? ERASE : 0;
+    memset(&flash[number * sector], 255, sector);
+    memset(&touched[number * sector], 0, sector);
     return 0;
 }
 
-static int32_t program(void *context, uint32_t at, const uint8_t *page)
+static int32_t program(void *context, uint32_t at, const uint8_t *bytes)
 {
     uint32_t k;
     (void)context;
-    for (k = 0; k < PAGE; k++) {
+    twice += touched[at];
+    for (k = 0; k < page; k++) {
         if (left == 0) {
             return 1;
         }
-        flash[at + k] &= page[k];
+        flash[at + k] &= bytes[k];
+        touched[at + k] = 1;
         left -= (left > 0) ? 1 : 0;
     }
     return 0;
@@ -65,14 +78,23 @@ static int32_t fetch(void *context, uint32_t at, uint8_t *data, uint32_t bytes)
     return 0;
 }
 
-static const ea_flash device = {NULL, SECTOR, SECTORS, PAGE, erase, program, fetch};
-static uint32_t block[NETWORK_LEARN_BYTES / 4], other[NETWORK_LEARN_BYTES / 4];
+static ea_flash device = {NULL, 0, 0, 0, erase, program, fetch};
+static uint32_t block[NETWORK_LEARN_BYTES / 4], other[NETWORK_LEARN_BYTES / 4], resumed[NETWORK_LEARN_BYTES / 4];
 
 static int32_t save(void *memory)
 {
     int32_t status;
     do {
         status = ea_learn_save(&network_learner, memory, &device);
+    } while (status == EA_MORE);
+    return status;
+}
+
+static int32_t forget(void)
+{
+    int32_t status;
+    do {
+        status = ea_learn_forget(&network_learner, block, &device);
     } while (status == EA_MORE);
     return status;
 }
@@ -90,16 +112,20 @@ int main(int count, char **words)
 {
     const ea_learn_table *t = (const ea_learn_table *)network_learner.table;
     const long saves = (count > 1) ? atol(words[1]) : 3;
-    long cuts = 0, n, bit;
-    uint32_t last = 0;
+    uint32_t last = 0, older = 0, slot, k, now, total, found;
+    long cuts = 0, n;
+    page = (count > 2) ? (uint32_t)atol(words[2]) : 16u;
+    sector = (count > 3) ? (uint32_t)atol(words[3]) : 256u;
+    device.page = page;
+    device.sector = sector;
+    device.sectors = BYTES / sector;
+    slot = (256u + t->weight_bytes + sector - 1u) / sector * sector;
     left = -1;
     memset(flash, 255, sizeof flash);
-    if (ea_learn_init(&network_learner, block, sizeof block, 1) != EA_OK || boot() != 0u) {
-        return __LINE__ & 127;
+    if (2u * slot > BYTES || ea_learn_init(&network_learner, block, sizeof block, 1) != EA_OK || boot() != 0u) {
+        FAIL;
     }
     for (n = 0; n < saves; n++) {
-        uint32_t k, now, total = 0;
-        static uint32_t resumed[NETWORK_LEARN_BYTES / 4];
         for (k = 0; k < t->weight_bytes; k++) {
             ((uint8_t *)block)[t->weights + k] = (uint8_t)roll();
         }
@@ -108,11 +134,10 @@ int main(int count, char **words)
         memcpy(resumed, block, sizeof block);
         left = 1L << 30;
         if (save(block) != EA_OK || boot() != now) {
-            return __LINE__ & 127;
+            FAIL;
         }
         total = (uint32_t)((1L << 30) - left);
         for (k = 0; k < total; k++) {
-            uint32_t found;
             memcpy(flash, before, sizeof flash);
             memcpy(block, resumed, sizeof block);
             left = (long)k;
@@ -120,43 +145,66 @@ int main(int count, char **words)
             found = boot();
             cuts++;
             if (found != now && found != last) {
-                return __LINE__ & 127;
+                FAIL;
             }
             left = -1; /* power is back: a save must succeed whatever was left */
-            if (k % 16u == 0u) {
+            if (k % 16u == (uint32_t)n % 16u) {
                 memcpy(block, resumed, sizeof block);
                 if (save(block) != EA_OK || boot() != now) {
-                    return __LINE__ & 127;
+                    FAIL;
                 }
             }
         }
         memcpy(flash, before, sizeof flash);
         memcpy(block, resumed, sizeof block);
         left = -1;
-        if (save(block) != EA_OK || boot() != now) {
-            return __LINE__ & 127;
+        memset(touched, 0, sizeof touched);
+        twice = 0;
+        if (save(block) != EA_OK || boot() != now || twice != 0u) {
+            FAIL;
         }
+        older = last;
         last = now;
     }
-    /* a flipped bit of the newest slot is found: the one before is taken, or nothing */
-    for (bit = 0; bit < (long)(8u * sizeof flash); bit++) {
-        uint32_t found;
-        flash[bit / 8] ^= (uint8_t)(1u << (bit % 8));
+    /* any flipped bit of the newest slot that has a meaning is found: the one before is taken; others change nothing */
+    for (k = 0; k < 8u * sizeof flash; k++) {
+        const uint32_t byte = k / 8u % slot, newest = ((k / 8u) / slot == (uint32_t)((saves + 1) % 2)) ? 1u : 0u;
+        const uint32_t meant = (byte < 64u || (byte >= 256u && byte < 256u + t->weight_bytes)) ? 1u : 0u;
+        if (k / 8u >= 2u * slot) {
+            break;
+        }
+        flash[k / 8u] ^= (uint8_t)(1u << (k % 8u));
         found = boot();
-        flash[bit / 8] ^= (uint8_t)(1u << (bit % 8));
-        if (found != last && found != 0u) {
-            const uint32_t again = boot();
-            if (again != last) {
-                return __LINE__ & 127;
-            }
+        flash[k / 8u] ^= (uint8_t)(1u << (k % 8u));
+        if (found != ((newest != 0u && meant != 0u) ? older : last)) {
+            FAIL;
         }
     }
-    /* a factory reset always works */
-    do {
-        n = ea_learn_forget(&network_learner, block, &device);
-    } while (n == EA_MORE);
-    if (n != EA_OK || boot() != 0u) {
-        return __LINE__ & 127;
+    if (boot() != last) {
+        FAIL;
+    }
+    /* while it is forgotten, the newest goes last */
+    memcpy(before, flash, sizeof flash);
+    for (k = 0; k < 2u * slot / sector * ERASE; k++) {
+        memcpy(flash, before, sizeof flash);
+        (void)ea_learn_init(&network_learner, block, sizeof block, 1);
+        left = (long)k;
+        (void)forget();
+        found = boot();
+        left = -1;
+        if ((found != last && found != 0u) || (k < slot / sector * ERASE && found != last) || forget() != EA_OK || boot() != 0u) {
+            FAIL;
+        }
+    }
+    /* a factory reset works on anything, and so does the save after it */
+    for (n = 0; n < 200; n++) {
+        for (k = 0; k < sizeof flash; k++) {
+            flash[k] = (uint8_t)((n % 2 != 0) ? roll() : ((roll() % 400u == 0u) ? roll() : before[k]));
+        }
+        if (ea_learn_init(&network_learner, block, sizeof block, 1) != EA_OK || forget() != EA_OK || boot() != 0u || save(block) != EA_OK ||
+            boot() != ea_learn_crc(&network_learner, block)) {
+            FAIL;
+        }
     }
     printf("%ld\n", cuts);
     return 0;

@@ -1,0 +1,164 @@
+"""The journal: what a device saved of its learning, as it lies in flash; docs/journal.md is the format, version 1.
+
+Read here as the device reads it: of two slots the newer whole one holds. A Layout says whose journal it is and where its masters lie.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+MAGIC, VERSION = 0x314A4145, 1
+HEAD, WEIGHTS_AT, WORDS = struct.Struct("<16I"), 256, 16
+SECTOR = 4096  # bytes, where nobody says otherwise
+NAMES: tuple[str, ...] = ("sequence", "network", "learner", "trial", "seed", "running", "good", "bytes", "weights_crc")
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Where one matrix that learns lies in the weights: rows of bytes w + 128 from `high` on, fractions from `low` on (None: 8 bits)."""
+
+    layer: int
+    connection: int
+    inputs: int
+    outputs: int
+    high: int
+    stride: int
+    low: int | None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Whose weights: the checksums of both tables; bytes: how many; matrices: where each lies."""
+
+    network: int
+    learner: int
+    bytes: int
+    matrices: tuple[Matrix, ...]
+
+    @property
+    def bits(self) -> int:
+        return 8 if self.matrices[0].low is None else 16
+
+    def unpack(self, data: bytes) -> list[np.ndarray]:
+        """Weights as they are saved -> masters U [I, N] of each matrix."""
+        found, all_ = [], np.frombuffer(data, np.uint8).astype(np.int64)
+        for m in self.matrices:
+            u = all_[m.high : m.high + m.inputs * m.stride].reshape(m.inputs, m.stride)[:, : m.outputs]
+            if m.low is not None:
+                u = 256 * u + all_[m.low : m.low + m.inputs * m.outputs].reshape(m.inputs, m.outputs)
+            found.append(u)
+        return found
+
+    def pack(self, masters: Sequence[np.ndarray]) -> bytes:
+        """Masters U [I, N] -> weights as they are saved; bytes that no weight has are 128 in rows, 0 between planes."""
+        data = np.zeros(self.bytes, np.uint8)
+        for m, u in zip(self.matrices, masters, strict=True):
+            rows = np.full((m.inputs, m.stride), 128, np.uint8)
+            rows[:, : m.outputs] = u if m.low is None else u >> 8
+            data[m.high : m.high + rows.size] = rows.reshape(-1)
+            if m.low is not None:
+                data[m.low : m.low + u.size] = (u & 255).astype(np.uint8).reshape(-1)
+        return data.tobytes()
+
+
+def masters_crc(masters: Sequence[np.ndarray], bits: int) -> int:
+    """What ea_learn_crc computes of masters U."""
+    kind, zero = ("<i2", 1 << 15) if bits == 16 else ("i1", 128)
+    return zlib.crc32(b"".join((u - zero).astype(kind).tobytes() for u in masters))
+
+
+@dataclass(frozen=True)
+class Saved:
+    """One save: what a device goes on from."""
+
+    sequence: int
+    trial: int
+    seed: int
+    running: int
+    good: int
+    weights: bytes
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A slot as it was found, at byte `at`. problems: why it does not count; none: it is `saved`. head: what its words say, by name."""
+
+    at: int
+    problems: tuple[str, ...]
+    erased: bool
+    head: dict[str, int]
+    saved: Saved | None
+
+
+def slot_bytes(layout: Layout, sector: int) -> int:
+    """What a slot takes of flash: whole sectors."""
+    return -(-(WEIGHTS_AT + layout.bytes) // sector) * sector
+
+
+def examine(data: bytes, layout: Layout, sector: int = SECTOR) -> tuple[Slot, Slot]:
+    """The two slots of a dump."""
+    size = slot_bytes(layout, sector)
+    return _slot(data, 0, layout), _slot(data, size, layout)
+
+
+def newest(slots: Sequence[Slot]) -> int | None:
+    """Which slot the device would load; None: the shipped weights stay."""
+    a, b = (slot.saved for slot in slots)
+    if a is None or b is None:
+        return 0 if a is not None else 1 if b is not None else None
+    return int((b.sequence - a.sequence) % 2**32 < 2**31)
+
+
+def foreign(slots: Sequence[Slot]) -> bool:
+    """Whether a head is whole, but another model's."""
+    return any("of another" in p for slot in slots for p in slot.problems)
+
+
+def _slot(data: bytes, at: int, layout: Layout) -> Slot:
+    if len(data) < at + WEIGHTS_AT + layout.bytes:
+        end = at + WEIGHTS_AT + layout.bytes
+        return Slot(at, (f"the dump has {len(data)} bytes; the slot ends at {end}",), False, {}, None)
+    words = HEAD.unpack_from(data, at)
+    if data[at : at + HEAD.size] == b"\xff" * HEAD.size:
+        rest = data[at : at + WEIGHTS_AT + layout.bytes].count(0xFF) == WEIGHTS_AT + layout.bytes
+        return Slot(at, ("it is erased",) if rest else ("its head is erased: a save was cut off",), rest, {}, None)
+    if words[0] != MAGIC or words[1] != VERSION:
+        what = f"its magic is {words[0]:#010x} and its version {words[1]}, not {MAGIC:#010x} and {VERSION}"
+        return Slot(at, (what,), False, {}, None)
+    head: dict[str, int] = dict(zip(NAMES, words[2:11], strict=True))
+    if zlib.crc32(data[at : at + HEAD.size - 4]) != words[15]:
+        return Slot(at, ("the checksum of its head is wrong",), False, head, None)
+    problems = [
+        f"it is of another {name}, {head[key]:08x}, not {wanted:08x}"
+        for name, key, wanted in (("network", "network", layout.network), ("learning plan", "learner", layout.learner))
+        if head[key] != wanted
+    ]
+    if head["bytes"] != layout.bytes:
+        problems.append(f"it holds {head['bytes']} bytes of weights, not {layout.bytes}")
+    weights = data[at + WEIGHTS_AT : at + WEIGHTS_AT + layout.bytes]
+    if not problems and zlib.crc32(weights) != head["weights_crc"]:
+        problems.append("the checksum of its weights is wrong")
+    kept = {name: head[name] for name in ("sequence", "trial", "seed", "running", "good")}
+    return Slot(at, tuple(problems), False, head, None if problems else Saved(weights=weights, **kept))
+
+
+def image(layout: Layout, slots: Sequence[Saved | None], sector: int = SECTOR) -> bytes:
+    """A flash with these slots, the others erased."""
+    size = slot_bytes(layout, sector)
+    data = bytearray(b"\xff" * 2 * size)
+    for place, saved in enumerate(slots):
+        if saved is None:
+            continue
+        words = [MAGIC, VERSION, saved.sequence, layout.network, layout.learner, saved.trial, saved.seed]
+        words += [saved.running, saved.good, layout.bytes, zlib.crc32(saved.weights), 0, 0, 0, 0]
+        head = struct.pack("<15I", *words)
+        head += struct.pack("<I", zlib.crc32(head))
+        at = place * size
+        data[at : at + len(head)] = head
+        data[at + WEIGHTS_AT : at + WEIGHTS_AT + layout.bytes] = saved.weights
+    return bytes(data)

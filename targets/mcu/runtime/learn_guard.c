@@ -1,0 +1,92 @@
+/* The guard: what the rewards say of the weights; edge_anp/ondevice_guard.py, number for number. */
+#include "edge_anp_learn_table.h"
+
+#define EA_LONGER 3u /* the slow mean: 2^3 times as long as the fast one, and kept with 4 bits more */
+#define EA_FINER 4u
+#define EA_MANY (1u << 30) /* where counts of trials end */
+
+/* A running mean that begins as the mean of `count` values and becomes one over 2^longest. */
+static int32_t toward(int32_t mean, int32_t value, uint32_t count, uint32_t longest)
+{
+    uint32_t k = 0;
+    while (k < longest && (2u << k) <= count + 1u) {
+        k++;
+    }
+    return mean + ((value - mean + ((1 << k) >> 1)) >> k);
+}
+
+static uint32_t slow(const ea_learn_head *head)
+{
+    return head->slow >> EA_FINER;
+}
+
+void ea_learn_judge(const ea_learn_table *t, ea_learn_head *head, uint32_t reward)
+{
+    const uint32_t window = 1u << (t->window + EA_LONGER);
+    head->running = (uint32_t)toward((int32_t)head->running, (int32_t)(reward << 8), head->judged, t->window);
+    head->slow = (uint32_t)toward((int32_t)head->slow, (int32_t)(reward << (8u + EA_FINER)), head->age, t->window + EA_LONGER);
+    head->judged += (head->judged < EA_MANY) ? 1u : 0u;
+    head->since += (head->since < EA_MANY) ? 1u : 0u;
+    head->age += (head->age < EA_MANY) ? 1u : 0u;
+    if (head->since >= window && slow(head) + t->drop >= head->good) {
+        head->troubled = 0;
+    }
+    if (head->since == window) {
+        head->base = slow(head);
+    }
+}
+
+void ea_learn_saved(ea_learn_head *head)
+{
+    head->good = slow(head);
+    head->since = 0;
+    head->troubled = 0;
+}
+
+/* The world may have changed: what learning does in it is measured anew. */
+void ea_learn_rolled_back(ea_learn_head *head)
+{
+    head->since = 0;
+    head->age = 0;
+    head->troubled = 1;
+}
+
+/* As they were at the save that is loaded. */
+void ea_learn_resume(ea_learn_head *head, uint32_t running, uint32_t good)
+{
+    head->running = running;
+    head->slow = good << EA_FINER;
+    head->good = good;
+    head->judged = EA_MANY;
+    head->age = EA_MANY;
+    head->since = 0;
+    head->troubled = 0;
+}
+
+int32_t ea_learn_health(const ea_learner *learner, const void *block)
+{
+    const ea_learn_table *t;
+    const int32_t error = ea_learn_open(learner, block, &t);
+    const ea_learn_head *head = (const ea_learn_head *)block;
+    uint32_t window;
+    if (error != EA_OK) {
+        return error;
+    }
+    window = 1u << (t->window + EA_LONGER);
+    if (head->since < (1u << t->window) / 2u) {
+        return EA_KEEP;
+    }
+    if (head->judged == head->since) {
+        return EA_SAVE;
+    }
+    if (head->troubled != 0u) {
+        if (head->since < 2u * window || head->since % window != 0u) {
+            return EA_KEEP;
+        }
+        return (slow(head) > head->base + t->gain) ? EA_SAVE : (2u * slow(head) > 2u * head->base + t->gain) ? EA_KEEP : EA_ROLL_BACK;
+    }
+    if (head->running + t->drop < head->good) {
+        return EA_ROLL_BACK;
+    }
+    return (head->since >= window && slow(head) > head->good + t->gain) ? EA_SAVE : EA_KEEP;
+}
