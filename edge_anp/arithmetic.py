@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 
@@ -46,6 +46,7 @@ class Arithmetic:
     mixed_step: a synapse with weights of both signs holds only multiples of it.
     shifts: the least and the greatest shift of a connection; None: any.
     bias: mantissa bits with sign, greatest exponent: a bias is mantissa 2^exponent; None: any integer.
+    bias_step: with `bias`, the least step between biases, a power of two.
     threshold_step: a threshold is a multiple of it. one_threshold: they are positive, and a layer that resets to zero has one.
     seen_input: input is bounded by what calibration saw, so that weights may be larger.
     spiking_readout: a readout is a neuron at the largest threshold, so its sums are kept too small to get there.
@@ -63,6 +64,7 @@ class Arithmetic:
     mixed_step: int = 1
     shifts: tuple[int, int] | None = None
     bias: tuple[int, int] | None = None
+    bias_step: int = 1
     threshold_step: int = 1
     one_threshold: bool = False
     seen_input: bool = False
@@ -114,3 +116,6 @@ LOIHI2 = Arithmetic(
     spiking_readout=True,
     membrane_bias=True,
 )
+
+# What lava-dl's .net files can say of it: no weight exponents, biases in units of the weights (lava-dl 0.6.0, lava/lib/dl/netx/hdf5.py).
+NETX = replace(LOIHI2, name="loihi2-netx", shifts=(6, 6), bias=(13, 6), bias_step=2**6)

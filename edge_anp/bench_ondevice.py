@@ -1,6 +1,8 @@
-"""Learning on the device, measured: networks trained on the host, 40 % of their input channels rewired, then 4000 trials of the C learner.
+"""Learning on the device, measured: networks trained on the host, 40 % of their input channels rewired, then trials of the C learner.
 
-No rate is chosen on these networks: rates come from ondevice_rates.py, whose constants were chosen on networks of other seeds.
+A cell is a task, what the world says, and who learns what from it. Every finished course of learning is a line in a file, so that a bench
+that was stopped goes on. No rate is chosen on these networks: rates come from ondevice_rates.py, whose constants were chosen on networks
+of other seeds.
 """
 
 from __future__ import annotations
@@ -8,50 +10,64 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import mean
+from typing import Any
 
 import torch
 from rich.console import Console
+from rich.progress import Progress
 
-from edge_anp import continual, device_learning, tasks
+from edge_anp import bench_cells, continual, device_learning, tasks
+from edge_anp import network as floats
 from edge_anp import target as targets
-from edge_anp.compilation import compile_network
+from edge_anp.compilation import CALIBRATION, compile_network, learning_layers
+from edge_anp.integer import IntegerNetwork, quantize_input
 from edge_anp.learning.feedback import FeedbackANP
 from edge_anp.learning.trainer import train
 from edge_anp.network import Connection, Layer, Network
 from edge_anp.neurons import LIF, Readout
+from edge_anp.ondevice_plan import LearningPlan
+from edge_anp.ondevice_rates import make_plan
+from edge_anp.quantize import quantize
 from edge_anp.synapses import Dense
 from edge_anp.tasks import Task
 from edge_anp.topology import INPUT, InputContract
 
-HIDDEN, UPDATES, TRIALS, DRIFT = 128, 600, 4000, 0.4
-MODES = {"one answer": 1, "two answers": 2, "label": 0}
-LEARN = ("all", "input,readout", "readout")
-LEARNERS = [
-    *((mode, learn, 16, True) for mode in MODES for learn in LEARN),
-    *((mode, "all", 8, True) for mode in MODES),
-    *((mode, "all", 16, False) for mode in MODES),
-]
+HIDDEN, UPDATES, TRIALS, DRIFT, POINTS = 128, 600, 4000, 0.4, 8
+GUESSES = {"one answer": 1, "two answers": 2, "label": 0}
+FLOATS = ("float", "REINFORCE", "queries")
+BATCH, EVERY = {"digits": 128}, {"digits": 0}  # braille7: 64, and one step in four updates
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """One network's course of learning."""
+class Cell:
+    """A row of the table. by: the C learner by its rule, or by "perturbation"; or, in floats, "float", "REINFORCE", "queries"."""
 
     task: str
-    mode: str
-    learn: str
-    bits: int
-    guarded: bool
-    seed: int
-    before: float
-    drifted: float
-    after: float
-    asked: float
-    curve: list[tuple[int, float]]
+    world: str
+    learn: str = "all"
+    bits: int = 16
+    guarded: bool = True
+    trials: int = TRIALS
+    by: str = "rule"
+    streams: int = 1
+
+    @property
+    def name(self) -> str:
+        guard = "guarded" if self.guarded else "unguarded"
+        return f"{self.task}/{self.world}/{self.by}/{self.learn}/int{self.bits}/{guard}/{self.trials}"
+
+
+def cells(task: str) -> list[Cell]:
+    """What is measured on a task, the most wanted first."""
+    found = [Cell(task, world, streams=3 if task == "digits" else 1) for world in GUESSES]
+    found += [Cell(task, world, learn) for learn in ("input,readout", "readout") for world in GUESSES]
+    found += [Cell(task, "one answer", bits=8), Cell(task, "one answer", trials=2 * TRIALS)]
+    found += [Cell(task, world, by="float", streams=3 if task == "digits" else 1) for world in GUESSES]
+    found += [Cell(task, "one answer", by=by) for by in ("REINFORCE", "queries", "perturbation")]
+    return found
 
 
 def build(inputs: int, classes: int, seed: int) -> Network:
@@ -70,99 +86,127 @@ def build(inputs: int, classes: int, seed: int) -> Network:
     return Network((hidden, readout), InputContract((inputs,)), "membrane_mean")
 
 
-def pretrain(task: Task, seed: int, batch: int) -> Network:
-    """The network that ships: feedback ANP with labels, forward-only."""
+def pretrain(task: Task, seed: int, folder: Path | None = None) -> Network:
+    """The network that ships: feedback ANP with labels, forward-only; kept in `folder`."""
+    kept = None if folder is None else folder / f"{task.name}-{seed}.npz"
+    if kept is not None and kept.is_file():
+        return floats.load(kept)
     network = build(task.input.size, task.classes, seed)
-    train(network, task, FeedbackANP("label", look_back=0), UPDATES, batch, 4e-3, seed, progress=False)
+    rule = FeedbackANP("label", look_back=0)
+    train(network, task, rule, UPDATES, BATCH.get(task.name, 64), 4e-3, seed, progress=False)
+    if kept is not None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        floats.save(network, kept)
     return network
 
 
-def measure(
-    network: Network,
-    task: Task,
-    seed: int,
-    mode: str,
-    learn: str,
-    bits: int,
-    guarded: bool,
-    trials: int = TRIALS,
-    points: int = 8,
-) -> Outcome:
-    """Compile, drift, learn on this machine's build of the C learner."""
-    guesses = MODES[mode]
+def measure(network: Network, task: Task, wanted: Sequence[tuple[Cell, int]], seed: int) -> Iterator[dict[str, Any]]:
+    """Compile, drift, learn on this machine's build of the C learner: one build for cells that differ in their world only.
+
+    wanted: (cell, stream); stream: another order of the samples, another seed of the noise.
+    """
+    first = wanted[0][0]
+    rule, part = (
+        "perturbation" if first.by == "perturbation" else "feedback",
+        continual.stream(f"rewire:{DRIFT}", task, seed),
+    )
     with tempfile.TemporaryDirectory() as place:
         done = compile_network(
-            network,
-            "mcu",
-            Path(place) / "a",
-            task.train,
-            learn=learn,
-            guesses=max(guesses, 1),
-            bits=bits,
-            budget=trials,
-        )
-        parts = continual.stream(f"rewire:{DRIFT}", task, seed)
+            network, "mcu", Path(place) / "a", task.train, learn=first.learn, guesses=max(GUESSES.values()), bits=first.bits,
+            budget=first.trials, every=EVERY.get(task.name, 2), rule=rule,
+        )  # fmt: skip
         with targets.find("mcu").open_learner(done.artifact.folder, "host") as session:  # type: ignore[attr-defined]
-            course = device_learning.follow(
-                session, done.network.input, task, parts, trials, guesses, seed, guarded, points=points
-            )
-    return Outcome(
-        task.name, mode, learn, bits, guarded, seed, course.accuracy_before, course.accuracy_after_drift, course.accuracy_after,
-        course.answers_asked / course.trials, course.curve,
-    )  # fmt: skip
+            for cell, stream in wanted:
+                course = device_learning.follow(
+                    session, done.network.input, task, part, cell.trials, GUESSES[cell.world], seed + 1000 * stream, cell.guarded, POINTS
+                )  # fmt: skip
+                yield {
+                    "key": key(cell, seed, stream), **asdict(cell), "seed": seed, "stream": stream,
+                    "before": course.accuracy_before, "drifted": course.accuracy_after_drift, "after": course.accuracy_after,
+                    "asked": course.answers_asked / course.trials, "curve": course.curve,
+                }  # fmt: skip
 
 
-def regained(outcomes: Sequence[Outcome]) -> float:
-    """Of what the drift took, the share that came back: of the means over networks."""
-    before, drifted, after = (mean(getattr(o, name) for o in outcomes) for name in ("before", "drifted", "after"))
-    return (after - drifted) / (before - drifted)
+def measure_floats(
+    networks: Sequence[Network], task: Task, cell: Cell, which: Sequence[tuple[int, int]]
+) -> list[dict[str, Any]]:
+    """Courses in floats on the host, all at once; which: (seed, stream) of each, networks: of each."""
+    from edge_anp import bench_ondevice_float as host
 
-
-def table(outcomes: Sequence[Outcome]) -> str:
-    """Markdown: a row per task, mode, learner."""
-    rows = [
-        (
-            "| task | the world gives | learns | masters | guard | networks | before | drifted "
-            "| after | regained | worst after - drifted | answers a trial |"
-        ),
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+    nets, plans = zip(*(planned(network, task, cell) for network in networks), strict=True)
+    worlds = [continual.stream(f"rewire:{DRIFT}", task, seed)[0] for seed, _ in which]
+    made, orders = host.courses(networks, nets, plans), [seed + 1000 * stream for seed, stream in which]
+    found = host.learn(made, plans[0], cell.by, worlds, task, orders, cell.trials, GUESSES[cell.world], POINTS)
+    return [
+        {"key": key(cell, seed, stream), **asdict(cell), "seed": seed, "stream": stream, **row}
+        for (seed, stream), row in zip(which, found, strict=True)
     ]
-    keys = list(dict.fromkeys((o.task, o.mode, o.learn, o.bits, o.guarded) for o in outcomes))
-    for key in keys:
-        some = [o for o in outcomes if (o.task, o.mode, o.learn, o.bits, o.guarded) == key]
-        name, mode, learn, bits, guarded = key
-        values = [mean(getattr(o, n) for o in some) for n in ("before", "drifted", "after")]
-        worst = min(o.after - o.drifted for o in some)
-        rows.append(
-            f"| {name} | {mode} | {learn} | int{bits} | {'on' if guarded else 'off'} | {len(some)} | "
-            + " | ".join(f"{v:.3f}" for v in values)
-            + f" | {regained(some):.0%} | {worst:+.3f} | {mean(o.asked for o in some):.2f} |"
-        )
-    return "\n".join(rows) + "\n"
 
 
-def write(outcomes: Sequence[Outcome], out: Path) -> None:
-    """ondevice.md and ondevice.json."""
-    out.mkdir(parents=True, exist_ok=True)
-    head = (
-        "# Learning on the device\n\nWritten by `edge-anp bench ondevice`. Inputs -> 128 recurrent LIF -> readout, trained with labels on "
-        f"the host (600 updates), quantized;\n{DRIFT:.0%} of the input channels rewired; {TRIALS} trials of the C learner on this machine, "
-        "equal bit by bit to `ondevice.py` and every emulated core.\nTrials come from the training split, accuracies from the untouched "
-        "test split. Regained: (after - drifted) / (before - drifted), of means.\nRates follow from calibration; their three constants "
-        "were chosen on networks of seeds 100 to 105, which no row shows.\n\n"
-    )
-    (out / "ondevice.md").write_text(head + table(outcomes))
-    (out / "ondevice.json").write_text(json.dumps([asdict(o) for o in outcomes]) + "\n")
+def planned(network: Network, task: Task, cell: Cell) -> tuple[IntegerNetwork, LearningPlan]:
+    """What the device would run, and its rates."""
+    machine, (raster, _) = targets.find("mcu"), task.train.batch(range(CALIBRATION))
+    legal, _ = machine.legalize(network)
+    net, _ = quantize(legal, raster, machine.arithmetics[0], None, learning_layers(legal, cell.learn))
+    calibration = quantize_input(raster.numpy(), net.input)
+    guesses, every = max(GUESSES[cell.world], 1), EVERY.get(task.name, 2)
+    return net, make_plan(net, cell.learn, calibration, guesses=guesses, budget=cell.trials, every=every)
 
 
-def bench(seeds: int, out: Path, names: Sequence[str] = ("digits",)) -> None:
-    """Every learner on every network; the table is written as it grows."""
+def key(cell: Cell, seed: int, stream: int) -> str:
+    """Which line of the file this is."""
+    return f"{cell.name}/seed {seed}/stream {stream}"
+
+
+def run(wanted: Sequence[Cell], seeds: Sequence[int], out: Path) -> list[dict[str, Any]]:
+    """Do what the file lacks; return every row that it has then."""
+    from edge_anp import bench_ondevice_report
+
     torch.set_num_threads(1)
-    outcomes: list[Outcome] = []
-    for name in names:
-        task = tasks.load(name)
-        networks = [pretrain(task, seed, 128 if name == "digits" else 64) for seed in range(seeds)]
-        for learner in LEARNERS:
-            outcomes += [measure(n, task, seed, *learner) for seed, n in enumerate(networks)]
-            write(outcomes, out)
-    Console(width=200).print(table(outcomes), markup=False)
+    file = out / "cells" / "ondevice.jsonl"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    done = bench_cells.read(file)
+    builds: dict[tuple[Any, ...], list[Cell]] = {}
+    for c in wanted:
+        builds.setdefault((c.task, c.by, c.learn, c.bits, c.trials), []).append(c)
+    with Progress(console=Console(stderr=True)) as progress:
+        bar = progress.add_task("courses", total=sum(c.streams for c in wanted) * len(seeds))
+        for (name, by, *_), some in builds.items():
+            for row in _missing(name, by, some, seeds, done, file.parent / "networks"):
+                done[row["key"]] = row
+                with file.open("a") as lines:
+                    lines.write(json.dumps(row) + "\n")
+                progress.update(bar, completed=len(done))
+            bench_ondevice_report.write(list(done.values()), out)
+    return list(done.values())
+
+
+def _missing(
+    name: str, by: str, some: Sequence[Cell], seeds: Sequence[int], done: Collection[str], folder: Path
+) -> Iterator[dict[str, Any]]:
+    """The courses of one build that are not done, each as soon as it is."""
+    left = [(c, s, n) for s in seeds for c in some for n in range(c.streams) if key(c, s, n) not in done]
+    if not left:
+        return
+    task = tasks.load(name)
+    networks = {s: pretrain(task, s, folder) for s in sorted({s for _, s, _ in left})}
+    if by in FLOATS:
+        for c in some:
+            which = [(s, n) for d, s, n in left if d == c]
+            if which:
+                yield from measure_floats([networks[s] for s, _ in which], task, c, which)
+    else:
+        for seed, network in networks.items():
+            yield from measure(network, task, [(c, n) for c, s, n in left if s == seed], seed)
+
+
+def bench(seeds: int, out: Path, names: Sequence[str] = ("digits", "braille7")) -> None:
+    """Every learner on every network, then new speakers and words, then what it costs; the table is written as it grows."""
+    from edge_anp import bench_ondevice_report, bench_ondevice_spoken
+
+    rows = run([cell for name in names for cell in cells(name)], range(seeds), out)
+    bench_ondevice_spoken.run(range(min(seeds, 3)), out)
+    costs = targets.find("mcu").learning_costs()  # type: ignore[attr-defined]
+    (out / "cells" / "ondevice_cost.md").write_text(costs)
+    bench_ondevice_report.write(rows, out)
+    Console(width=220).print((out / "ondevice.md").read_text(), markup=False)

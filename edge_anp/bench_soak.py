@@ -20,7 +20,7 @@ from rich.console import Console
 
 from edge_anp import continual, tasks
 from edge_anp import target as targets
-from edge_anp.bench_ondevice import DRIFT, MODES, pretrain
+from edge_anp.bench_ondevice import DRIFT, GUESSES, pretrain
 from edge_anp.compilation import compile_network
 from edge_anp.integer import quantize_input
 from edge_anp.network import Network
@@ -87,7 +87,7 @@ def world_at(share: float) -> str:
 
 def soak(network: Network, task: Task, mode: str, guarded: bool, stretched: bool, trials: int = TRIALS) -> Soak:
     """Compile, rewire the input, and learn for `trials` trials without leaving the program."""
-    guesses = MODES[mode]
+    guesses = GUESSES[mode]
     part = continual.stream(f"rewire:{DRIFT}", task, SEED)[0]
     with tempfile.TemporaryDirectory() as place:
         done = compile_network(
@@ -134,7 +134,7 @@ def bench(out: Path, trials: int = TRIALS) -> None:
     """Every course; what was done before is taken from soak.json, and the table is written as it grows."""
     torch.set_num_threads(1)
     task, done = tasks.load("digits"), read(out / "soak.json", trials)
-    network = None if len(done) == len(COURSES) else pretrain(task, SEED, 128)
+    network = None if len(done) == len(COURSES) else pretrain(task, SEED)
     for course in COURSES:
         if network is not None and course not in [(s.mode, s.guarded, s.stretched) for s in done]:
             done.append(soak(network, task, *course, trials))
@@ -175,14 +175,14 @@ def write(soaks: Sequence[Soak], out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     trials = soaks[0].trials
     span = " and ".join(f"{w} from {a:.0%} to {b:.0%}" for w, (a, b) in STRETCHES.items())
+    every = trials // POINTS
     (out / "soak.md").write_text(
         f"# A soak of {trials:,} trials\n\nWritten by `edge-anp bench soak`. digits (16 steps of 8 channels) -> 128 recurrent LIF -> 10; "
-        f"everything learns, masters of 16 bits.\n{DRIFT:.0%} of the channels are rewired, then the C learner runs {trials:,} trials on this "
-        f"machine; its rates anneal over the first {BUDGET:,} and stay.\nBad stretches, of all trials: {span}. Random: a coin says right or "
-        "wrong; inverted: right is called wrong, and wrong right.\nAccuracies are of the test split, each the mean of "
-        f"{AROUND} points {trials // POINTS:,} trials apart; after a stretch: the points from its end on, the first of them\n"
-        f"{trials // POINTS:,} honest trials past it. soak.svg is the curve; soak.json has every point, and the weights' histograms.\n\n"
-        + table(soaks)
+        f"everything learns, masters of 16 bits.\n{DRIFT:.0%} of the channels are rewired, then the C learner runs {trials:,} trials "
+        f"on this machine; its rates anneal over the first {BUDGET:,} and stay.\nBad stretches, of all trials: {span}. Random: a coin says "
+        f"right or wrong; inverted: right is called wrong, and wrong right.\nAccuracies are of the test split, means of {AROUND} points "
+        f"{every:,} trials apart; after a stretch: the points from its end on, the first of them\n{every:,} honest trials past it. "
+        "soak.svg is the curve; soak.json has every point, and the weights' histograms.\n\n" + table(soaks)
     )
     (out / "soak.json").write_text(json.dumps([asdict(s) for s in soaks]) + "\n")
     plot(soaks, out / "soak.svg")

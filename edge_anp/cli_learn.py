@@ -21,7 +21,8 @@ def learn(
     out_folder: Annotated[Path, typer.Option("--out", help="where result.json and the curve go")],
     drift: Annotated[str | None, typer.Option(help="rewire:f, gain:f or noise:f, f of 0 to 1")] = None,
     stream: Annotated[
-        str | None, typer.Option(help="drifts joined by commas, permuted:n, or split:n, learned one after the other")
+        str | None,
+        typer.Option(help="drifts joined by commas, permuted:n, split:n, speakers or class:k, one after the other"),
     ] = None,
     guesses: Annotated[int, typer.Option(help="right-or-wrong answers a trial at most; 0: the label is told")] = 1,
     trials: Annotated[int, typer.Option(help="trials of each part")] = 4000,
@@ -29,6 +30,9 @@ def learn(
     runner: Annotated[str | None, typer.Option(help="e.g. qemu:m4 or serial:PORT; default: this machine")] = None,
     log: Annotated[Path | None, typer.Option(help="write every trial there, for `replay`")] = None,
     journal: Annotated[Path | None, typer.Option(help="go on from what a device saved")] = None,
+    metrics: Annotated[
+        bool, typer.Option("--metrics", help="print the accuracy on every part after every part too")
+    ] = False,
     data: Data = None,
     seed: Seed = 0,
 ) -> None:
@@ -48,5 +52,11 @@ def learn(
         f"accuracy {course.accuracy_before:.3f}, after the drift {course.accuracy_after_drift:.3f}, after {course.trials} trials "
         f"({course.answers_asked} answers) {course.accuracy_after:.3f}; weights {course.weights_crc}; written to {out_folder}"
     )
+    if metrics:
+        for after, row in zip(["nothing", *course.parts], course.accuracies, strict=True):
+            out.print(
+                f"after {after}: "
+                + "  ".join(f"{name} {value:.3f}" for name, value in zip(course.parts, row, strict=True))
+            )
     for name, value in course.metrics.items():
         out.print(f"{name.replace('_', ' ')}: {value:.3f}")

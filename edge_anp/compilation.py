@@ -14,7 +14,7 @@ from edge_anp import target as targets
 from edge_anp.integer import IntegerNetwork, quantize_input
 from edge_anp.network import Network, copy_to_numpy
 from edge_anp.ondevice_rates import make_plan
-from edge_anp.quantization_loss import QuantizationLoss
+from edge_anp.quantization_loss import QuantizationLoss, price
 from edge_anp.quantize import quantize
 from edge_anp.target import Artifact
 from edge_anp.tasks import Samples
@@ -26,7 +26,7 @@ GOLDEN = 4  # samples whose whole trace travels with the artifact
 
 @dataclass(frozen=True)
 class Compiled:
-    """What compile_network made; `loss` is None when the network came in integers. notes: what the target made of each layer."""
+    """What compile_network made; `loss` is None when the network came in integers. notes: what the target made of it, at what cost."""
 
     artifact: Artifact
     network: IntegerNetwork
@@ -50,13 +50,17 @@ def compile_network(
 
     Raise Unsupported or OutOfRange, every reason at once, before any file is written.
     """
-    machine = targets.find(target)
+    machine, options = targets.configure(targets.find(target), options or {})
     raster, labels = calibration.batch(np.arange(min(samples, len(calibration))))
     if isinstance(network, IntegerNetwork):
         floats, net, loss, notes = None, network, None, ()
     else:
         floats, notes = machine.legalize(network)
         answers = labels.numpy() if not torch.is_floating_point(labels) and labels.ndim == 1 else None
+        if floats is not network:
+            notes = (*notes, f"as {machine.name} runs it: {price(network, floats, raster, answers)}")
+        for what, other in targets.alternatives(machine, floats):
+            notes = (*notes, f"{what}: {price(floats, other, raster, answers)}")
         net, loss = quantize(floats, raster, machine.arithmetics[0], answers, learning_layers(floats, learn))
     rows = quantize_input(raster[:, :GOLDEN].numpy(), net.input)
     golden = [rows[:, b] for b in range(rows.shape[1])]

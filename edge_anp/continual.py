@@ -1,8 +1,9 @@
 """Worlds that change, and how learning through them is judged.
 
 A drift is a word, seeded: rewire:f (a cyclic permutation of round(f I) channels), gain:f (channels scaled by 1 - f to 1 + f), noise:f
-(normal noise of f times the largest input). A stream is several of them, one after the other, or permuted:n (n permutations of all
-channels) or split:n (the classes in n parts). With R[i, j] the accuracy on part j after learning part i, R[0, j] before any:
+(normal noise of f times the largest input). A stream is several of them, one after the other; or permuted:n (n permutations of all
+channels), split:n (the classes in n parts), speakers (one by one, of a task that knows who spoke), speakers:k (all but speaker k, then
+speaker k) or class:k (all classes but k, then all). With R[i, j] the accuracy on part j after learning part i, R[0, j] before any:
 
     average            mean_j R[n, j]                                  Lopez-Paz, Ranzato, NeurIPS 2017
     backward transfer  mean_{j<n} R[n, j] - R[j, j]                    ibid.
@@ -72,26 +73,61 @@ def _normal(shape: tuple[int, ...], seed: int) -> np.ndarray:
 
 
 def stream(words: str, task: Task, seed: int) -> tuple[Part, ...]:
-    """The parts of a stream: drifts joined by commas, permuted:n, or split:n."""
+    """The parts of a stream: drifts joined by commas, or one of permuted:n, split:n, speakers, speakers:k, class:k."""
     kind, _, text = words.partition(":")
-    if kind in ("permuted", "split") and "," not in words:
-        if not text.isdigit() or not 1 <= int(text) <= max(1, task.classes):
-            raise ValueError(f"the stream is {words!r}; n must lie in 1..{task.classes}")
-        if kind == "permuted":
-            return tuple(
-                _changed(task, f"permuted {k}", change("rewire:1", task.input.size, seed + k)) for k in range(int(text))
-            )
-        parts = [np.arange(task.classes)[k :: int(text)] for k in range(int(text))]
-        return tuple(
-            Part(
-                f"classes {'+'.join(map(str, p))}", *(s.choose(np.isin(s.targets, p)) for s in (task.train, task.test))
-            )
-            for p in parts
-        )
+    if kind in STREAMS and "," not in words:
+        return STREAMS[kind](words, text, task, seed)
     largest = float(np.abs(task.train.rasters).max())
     return tuple(
         _changed(task, w, change(w, task.input.size, seed + k, largest)) for k, w in enumerate(words.split(","))
     )
+
+
+def _number(words: str, text: str, least: int, most: int) -> int:
+    if not text.isdigit() or not least <= int(text) <= most:
+        raise ValueError(f"the stream is {words!r}; its number must lie in {least}..{most}")
+    return int(text)
+
+
+def _chosen(name: str, task: Task, which: Callable[[Samples], np.ndarray]) -> Part:
+    return Part(name, task.train.choose(which(task.train)), task.test.choose(which(task.test)))
+
+
+def _permuted(words: str, text: str, task: Task, seed: int) -> tuple[Part, ...]:
+    count = _number(words, text, 1, max(1, task.classes))
+    return tuple(_changed(task, f"permuted {k}", change("rewire:1", task.input.size, seed + k)) for k in range(count))
+
+
+def _split(words: str, text: str, task: Task, seed: int) -> tuple[Part, ...]:
+    count = _number(words, text, 1, max(1, task.classes))
+    parts = [np.arange(task.classes)[k::count] for k in range(count)]
+    return tuple(_chosen(f"classes {'+'.join(map(str, p))}", task, lambda s, p=p: np.isin(s.targets, p)) for p in parts)
+
+
+def speaking(task: Task, speaker: int, others: bool = False) -> Callable[[Samples], np.ndarray]:
+    """Which samples are a speaker's, or the others'. Raise ValueError for a task that does not know who spoke."""
+    if task.train.groups is None:
+        raise ValueError(f"the task {task.name} does not know who spoke; fsdd does")
+    return lambda s: (np.asarray(s.groups) == speaker) != others
+
+
+def _speakers(words: str, text: str, task: Task, seed: int) -> tuple[Part, ...]:
+    last = -1 if task.train.groups is None else int(task.train.groups.max())
+    if text:
+        k = _number(words, text, 0, max(last, 0))
+        return (
+            _chosen(f"all but speaker {k}", task, speaking(task, k, True)),
+            _chosen(f"speaker {k}", task, speaking(task, k)),
+        )
+    return tuple(_chosen(f"speaker {k}", task, speaking(task, k)) for k in range(max(last, 0) + 1))
+
+
+def _class(words: str, text: str, task: Task, seed: int) -> tuple[Part, ...]:
+    k = _number(words, text, 0, max(task.classes - 1, 0))
+    return (_chosen(f"all but class {k}", task, lambda s: s.targets != k), Part("all", task.train, task.test))
+
+
+STREAMS = {"permuted": _permuted, "split": _split, "speakers": _speakers, "class": _class}
 
 
 def _changed(task: Task, name: str, by: Change) -> Part:

@@ -1,13 +1,16 @@
-"""What a network costs to run, under NeuroBench's names (Yik et al. 2025), and energy as a range whose ends each have a source.
+"""What a network costs to run, under NeuroBench's names (neurobench 2.3), and energy as a range whose ends each have a source.
 
 Counted on an integer network's own trace, so the counts hold for every machine that runs it:
 
-    Footprint             bytes of weights and of states
-    Connection Sparsity   share of weights that are 0
-    Activation Sparsity   share of neuron-steps without a spike
-    Synaptic Operations   per step: Dense (all weights), Effective_MACs (a number times a weight), Effective_ACs (a spike's weight);
-                          effective ones have an input and a weight that are not 0
-    Membrane Updates      neuron updates per step
+    Footprint            bytes of weights and of states
+    ConnectionSparsity   share of weights that are 0
+    ActivationSparsity   share of neuron-steps without a spike
+    SynapticOperations   Dense (all weights), Effective_MACs (a number times a weight), Effective_ACs (a spike's weight); effective ones
+                         have an input and a weight that are not 0
+    MembraneUpdates      neurons that are stepped
+
+The last two are of a step, where NeuroBench has them of a sample: multiply by its steps. NeuroBench's MembraneUpdates leaves out what a
+step does not change.
 """
 
 from __future__ import annotations
@@ -34,19 +37,20 @@ class Constant:
     source: str
 
 
-# Not one of these was measured by us.
+# Not one of these was measured by us. From a core's current, 3.3 V x A/MHz is joules a cycle, times 10^6.
 SYNAPTIC = Constant(
-    "synaptic operation, arithmetic alone to a whole neuromorphic core",
+    "synaptic operation, from its arithmetic alone to the least that one takes in a core of Loihi; a whole system takes more",
     0.03e-12,
     23.6e-12,
-    "low: an 8-bit addition in 45 nm, 0.03 pJ (Horowitz, ISSCC 2014); high: a synaptic operation of Loihi, 23.6 pJ (Davies et al., IEEE "
-    "Micro 2018)",
+    "low: an 8-bit addition in 45 nm, 0.03 pJ (M. Horowitz, Computing's energy problem, ISSCC 2014); high: energy per synaptic spike "
+    "operation (min), 23.6 pJ, from simulation before silicon (M. Davies et al., Loihi, IEEE Micro 38(1), 2018, table 2)",
 )
 INSTRUCTION = Constant(
     "instruction of a microcontroller, memory and regulator included, 1 to 2 cycles each",
     0.13e-9,
     1.6e-9,
-    "low: 39 uA/MHz at 3.3 V and 1 cycle (STM32L476 data sheet, with SMPS); high: 238 uA/MHz at 3.3 V and 2 cycles (STM32F407 data sheet)",
+    "low: 39 uA/MHz in run mode at 3.3 V with SMPS (ST, STM32L476xx, features), 1 cycle; high: 238 uA/MHz at 168 MHz, from flash (ST, "
+    "STM32F407, product page), at 3.3 V, 2 cycles",
 )
 
 
@@ -67,10 +71,10 @@ class Cost:
         operations = {"Dense": self.dense, "Effective_MACs": self.effective_macs, "Effective_ACs": self.effective_acs}
         return {
             "Footprint": self.footprint,
-            "Connection Sparsity": self.connection_sparsity,
-            "Activation Sparsity": self.activation_sparsity,
-            "Synaptic Operations": operations,
-            "Membrane Updates": self.membrane_updates,
+            "ConnectionSparsity": self.connection_sparsity,
+            "ActivationSparsity": self.activation_sparsity,
+            "SynapticOperations": operations,
+            "MembraneUpdates": self.membrane_updates,
             "Energy of a step": energy(SYNAPTIC, self.effective_macs + self.effective_acs),
         }
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from edge_anp.trial_recorder import Recorder
 POINTS = 20  # of a curve
 
 
+@runtime_checkable
 class Learning(Protocol):
     """What a target's `open_learner` gives; asked: answers asked in each of the last trials."""
 
@@ -108,10 +109,11 @@ def learn(
         )
     if trials < 1:
         raise ValueError(f"--trials is {trials}; it must be at least 1")
+    learners: tuple[str, ...] = getattr(machine, "learners", (*targets.by_default(machine), *machine.runners))
     if runner is None:
-        runner = targets.by_default(machine)[0]
-    if not targets.listed(runner, machine.runners):
-        raise ValueError(f"--runner is {runner!r}; it must be one of {', '.join(machine.runners)}")
+        runner = learners[0]
+    if not targets.listed(runner, learners):
+        raise ValueError(f"--runner is {runner!r}; it must be one of {', '.join(dict.fromkeys(learners))}")
     parts = continual.stream(words, task, seed)
     opened, resume = _open(folder, machine, runner, log, begin_with)
     with opened as session:

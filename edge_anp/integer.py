@@ -16,6 +16,7 @@ import numpy as np
 from edge_anp import decode, storage, topology
 from edge_anp.arithmetic import LOIHI2 as LOIHI2
 from edge_anp.arithmetic import MCU16 as MCU16
+from edge_anp.arithmetic import NETX as NETX
 from edge_anp.arithmetic import Arithmetic, LeakGrid, Register
 from edge_anp.errors import OutOfRange
 from edge_anp.synapses import Conv1d, Conv2d, Convolution, Dense, Diagonal, Map, MaxPool2d, SumPool2d
@@ -125,7 +126,7 @@ def round_bias(a: Arithmetic, bias: np.ndarray) -> np.ndarray:
         return bias
     most = 2 ** (a.bias[0] - 1) - 1
     exponent = np.full(bias.shape, a.bias[1])
-    for e in reversed(range(a.bias[1])):
+    for e in reversed(range(a.bias_step.bit_length() - 1, a.bias[1])):
         exponent[(np.abs(bias) + (1 << e >> 1)) >> e <= most] = e
     step = 1 << exponent
     return np.clip((bias + step // 2) // step, -most, most) * step

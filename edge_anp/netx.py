@@ -1,9 +1,11 @@
-"""lava-dl's .net files, which its netx reads: written from an IntegerNetwork and read into one, without loss or not at all.
+"""lava-dl's .net files, which its netx reads: read into an IntegerNetwork, without loss or not at all (targets/loihi writes them).
 
 An HDF5 file: layer/0, layer/1, ..., each {type: input | dense | dense_rec | conv | flatten, shape, weight, weight_rec, bias, stride,
 padding, dilation, groups} with a CUBA neuron, which is Lava's stock LIF (lava-dl 0.6.0, lava/lib/dl/netx/hdf5.py):
 
     iDecay = 4096 - keep of the current,  vDecay = 4096 - keep of the membrane,  threshold vThMant 2^6,  bias 2^6, into the membrane
+
+Of our own: attributes high, scale and dt of an input layer, decode of `layer`. A file without them takes spikes, and counts them.
 """
 
 from __future__ import annotations
@@ -16,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from edge_anp import decode
 from edge_anp.errors import BadFile, OutOfRange, ToolMissing, Unsupported
 from edge_anp.integer import LOIHI2, IntegerConnection, IntegerLayer, IntegerNetwork, IntegerNeuron, Leak
-from edge_anp.netx_writing import refusals, write
+from edge_anp.netx_weights import is_held
 from edge_anp.synapses import Conv2d, Dense, Map
 from edge_anp.topology import INPUT, InputContract
 
@@ -29,17 +32,18 @@ SHOULD_BE = "a .net file as lava-dl's netx reads it"
 
 @dataclass
 class _Reader:
-    """What a file has said so far. refused: by name, everything that it may say and we do not know."""
+    """What a file has said so far. said: of the input; refused: by name, everything that it may say and we do not know."""
 
     path: Path
     shape: tuple[int, ...] | None = None
+    said: dict[str, Any] = field(default_factory=dict)
     layers: list[IntegerLayer] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     contract: InputContract | None = None
 
 
 def read(path: str | Path) -> IntegerNetwork:
-    """Read a .net file; its input is spikes. Raise BadFile for what is none, Unsupported for what we do not know, by name."""
+    """Read a .net file. Raise BadFile for what is none, Unsupported for what we do not know, by name."""
     h5py = import_h5py()
     reader = _Reader(Path(path))
     if not reader.path.is_file():
@@ -47,6 +51,7 @@ def read(path: str | Path) -> IntegerNetwork:
     try:
         with h5py.File(reader.path, "r") as file:
             groups = [file["layer"][str(k)] for k in range(len(file["layer"]))]
+            decode.check(answer := str(file["layer"].attrs.get("decode", "count")))
             for k, group in enumerate(groups):
                 _read_layer(reader, k, group)
     except (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError) as error:
@@ -56,7 +61,7 @@ def read(path: str | Path) -> IntegerNetwork:
     if not reader.layers or reader.contract is None:
         raise BadFile(path, "it has no layer with weights", should_be=SHOULD_BE)
     try:
-        return IntegerNetwork(LOIHI2, tuple(reader.layers), reader.contract)
+        return IntegerNetwork(LOIHI2, tuple(reader.layers), reader.contract, answer)
     except OutOfRange as error:
         raise OutOfRange(f"{path}: {error}") from error
 
@@ -76,6 +81,8 @@ def _read_layer(reader: _Reader, k: int, group: Any) -> None:
     kind = _text(group["type"][()])
     if kind == "input":
         reader.shape = tuple(int(n) for n in np.atleast_1d(group["shape"][()]))
+        kinds = {"high": int, "scale": float, "dt": float}
+        reader.said = {name: kind(group.attrs[name]) for name, kind in kinds.items() if name in group.attrs}
         if "neuron" in group:
             reader.refused.append(f"layer {k}: an input layer with neurons of its own; feed the spikes that it makes")
         return
@@ -97,9 +104,12 @@ def _read_layer(reader: _Reader, k: int, group: Any) -> None:
         maps = [(source, Dense(_weight(group["weight"], (shape[0], -1))), 0)]
         if kind == "dense_rec":
             maps.append((len(reader.layers), Dense(_weight(group["weight_rec"], (shape[0], -1))), 1))
+        if not is_held(*(op.weight.astype(np.int64) for _, op, _ in maps)):
+            reader.refused.append(f"layer {k}: weights that netx changes as it loads them: all zero, or too large")
+            return
     if reader.contract is None:
         given = reader.shape if reader.shape and prod(reader.shape) == maps[0][1].in_size else (maps[0][1].in_size,)
-        reader.contract = InputContract(given, high=1)
+        reader.contract = InputContract(given, **{"high": 1} | reader.said)
     connections = tuple(
         IntegerConnection(s, (part,), SHIFT, delay) for s, op, delay in maps for part in _one_signed(op)
     )
@@ -178,6 +188,3 @@ def _layer(k: int, group: Any, neuron: Any, shape: tuple[int, ...], connections:
 def _text(value: Any) -> str:
     first = np.atleast_1d(value)[0]
     return first.decode() if isinstance(first, bytes) else str(first)
-
-
-__all__ = ["read", "refusals", "write"]

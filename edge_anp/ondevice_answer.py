@@ -4,8 +4,9 @@ d     = (max - score) / 2^TS                       in 1/256 octave
 v     = ((512 - d mod 256) << 3) >> (d / 256 + X)  about 4096 2^-d; 0 beyond 12 octaves; X keeps the sum S below 2^16
 p     = 128 v / S                                  in 1/128
 a     drawn from v without those already tried, by 16 bits of noise
-yes   e = p - 128 onehot(a)                        e = -grad log P(the answers given), in 1/128
-no    e_c = p_c for those tried, -P v_c / (S - V) for the others; V = sum of v, P = sum of p, over those tried
+yes   e = p - 128 onehot(a)                        -grad log p_a, in 1/128
+no    e_c = p_c for those tried; for the m others  -P (v_c / (S - V) + 1 / m) / 2, V = sum of v, P = sum of p, over those tried
+      half is -grad log (1 - P), half is even: a class that a changed world has put out of reach is never drawn, so never learned else
 r     e = (r e_yes + (128 - r) e_no + 64) >> 7     a reward r / 128
 then  e_a = -(sum of the others)                   so that no e moves all outputs: a rest of it, each trial, drove weights to their ends
 """
@@ -57,7 +58,10 @@ def error(v: np.ndarray, tried: Sequence[int], reward: int) -> np.ndarray:
     yes[tried[-1]] -= ONE
     gone = sum(int(v[a]) for a in tried)
     bad = gone * ONE // total
-    no = -(bad * v // max(total - gone, 1))
+    left, others = total - gone, len(v) - len(tried)
+    no = -(
+        bad * (others * v + left) // max(2 * others * left, 1)
+    )  # others v <= 240 2^16: bad times it stays below 2^31
     no[list(tried)] = p[list(tried)]
     return _balanced((reward * yes + (ONE - reward) * no + ONE // 2) >> 7, tried[-1])
 

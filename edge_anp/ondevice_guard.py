@@ -4,8 +4,9 @@ fast, slow   running means: m += round((r - m) / 2^k), k growing with the first 
 good         the slow mean at the last save
 fall         fast + drop < good: roll back. The world, or its judgment, changed, and nobody knows yet whether learning helps there:
 trouble      slow begins anew; what it is one long window (2^(window + 3) trials) later is `base`. From two on, at the end of each:
-             it rose by `gain` above base: save, for learning helps. It is back within `drop` of good: no more trouble.
-             it rose by less than half a gain: roll back, so that what meaningless rewards do never lasts
+             it rose by two gains above base: save, for learning helps. It is back within `drop` of good: no more trouble.
+             it rose by less than half a gain, after two windows, then 4, 8, 16, 16 ...: roll back, so that what meaningless rewards do
+             does not last, and slow learning has its time; unless base < 2 drop, for then there is nothing to go back to
 save         without trouble: when slow rose by `gain` above good, a long window past the last; and after the first 2^(window - 1) trials
 """
 
@@ -16,12 +17,15 @@ from dataclasses import dataclass, replace
 from edge_anp.ondevice_plan import LearningPlan
 
 KEEP, SAVE, ROLL_BACK = range(3)
-LONGER, FINER = 3, 4  # slow: 2^3 times as long as fast, and kept with 4 bits more
+LONGER, FINER, PATIENT = 3, 4, 3  # slow: 2^3 times as long as fast, and kept with 4 bits more
 
 
 @dataclass(frozen=True)
 class Guard:
-    """since: trials past the last save or rollback; age: of the slow mean; judged: of all. troubled: since the last fall."""
+    """since: trials past the last save or rollback; age: of the slow mean; judged: of all. troubled: since the last fall.
+
+    fruitless: rollbacks in a row that helped nothing, PATIENT at most.
+    """
 
     running: int = 0
     good: int = 0
@@ -31,6 +35,7 @@ class Guard:
     base: int = 0
     age: int = 0
     troubled: bool = False
+    fruitless: int = 0
 
     def judge(self, plan: LearningPlan, reward: int) -> Guard:
         """After the first answer of a trial, of reward 0..128."""
@@ -55,7 +60,10 @@ class Guard:
         if self.troubled:
             if self.since < 2 * long or self.since % long:
                 return KEEP
-            return SAVE if slow > self.base + plan.gain else KEEP if 2 * slow > 2 * self.base + plan.gain else ROLL_BACK
+            if slow > self.base + 2 * plan.gain:
+                return SAVE
+            helps, vain = 2 * slow > 2 * self.base + plan.gain, self.base < 2 * plan.drop
+            return KEEP if helps or vain or self.since < 2 * long << self.fruitless else ROLL_BACK
         if self.running + plan.drop < self.good:
             return ROLL_BACK
         return SAVE if self.since >= long and slow > self.good + plan.gain else KEEP
@@ -64,7 +72,8 @@ class Guard:
         return replace(self, good=self.slow >> FINER, since=0, troubled=False)
 
     def rolled_back(self) -> Guard:
-        return replace(self, since=0, age=0, troubled=True)
+        fruitless = min(self.fruitless + 1, PATIENT) if self.troubled else 0
+        return replace(self, since=0, age=0, troubled=True, fruitless=fruitless)
 
 
 def _toward(mean: int, value: int, count: int, longest: int) -> int:

@@ -104,7 +104,7 @@ def _synapse(
         traces.append(now)
     power = max(float((np.array(traces) ** 2).sum(2).mean()) * 4.0**-gain, 1e-9)
     eta = kappa[name] / (power * steps) * 2**every
-    rate = log2(master * _error_unit(net, i, gs, rule) * 2.0**gain / eta)
+    rate = log2(master * error_unit(net, i, gs, rule) * 2.0**gain / eta)
     picked = ceil(steps / 2**every)
     bound = floor(BOUND * 256 * 2.0 ** _rate(rate) / (TRACE_MAX * picked))
     return Synapse(i, k, _rate(rate), gain, int(np.clip(bound, 1, LIMIT)))
@@ -114,7 +114,7 @@ def _rate(exact: float) -> int:
     return int(np.clip(round(exact), 1, HIGHEST_RATE))
 
 
-def _error_unit(net: IntegerNetwork, i: int, gs: int, rule: str) -> float:
+def error_unit(net: IntegerNetwork, i: int, gs: int, rule: str) -> float:
     """h g of the learner for an error h g of 1: in octaves an output, each 128 of e, as the layer's credit scales it."""
     last = net.layers[-1]
     if rule == "perturbation":

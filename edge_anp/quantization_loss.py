@@ -79,6 +79,16 @@ def measure(
     )
 
 
+def price(network: Network, other: Network, raster: Tensor, targets: np.ndarray | None = None) -> str:
+    """What `other` in place of `network` would cost on `raster` [T, B, I], in words."""
+    with torch.no_grad():
+        right, answers = (floats.scores(n, floats.run(n, raster)).argmax(1).numpy() for n in (network, other))
+    accuracy = ""
+    if targets is not None:
+        accuracy = f", accuracy {(right == targets).mean():.3f} -> {(answers == targets).mean():.3f}"
+    return f"{(answers != right).mean():.2%} of answers changed{accuracy} (calibration samples, in float)"
+
+
 def spike_agreement(a: np.ndarray, b: np.ndarray) -> float:
     """2 both / (a + b): 1 when the same neurons spike at the same steps, 0 when none do; 1 when both are silent."""
     total = int(a.sum()) + int(b.sum())

@@ -120,7 +120,7 @@ def artifact_tables(folder: Path) -> list[Table]:
     try:
         found = []
         for content in json.loads(path.read_text())["tables"]:
-            table = Table(*map(str, content["columns"]), title=str(content["title"]))
+            table = Table(*map(str, content["columns"]), title=str(content["title"]), caption_justify="left")
             for row in content["rows"]:
                 table.add_row(*(f"{x:,}" if isinstance(x, int) else str(x) for x in row))
             table.caption = "\n".join(map(str, content["notes"]))

@@ -58,8 +58,11 @@ class Target(Protocol):
         One that ends in a colon stands for all that begin so: `serial:` for serial:/dev/ttyACM0.
     supports: for each of KINDS, "" or the reason why not.
 
-    It may also have `by_default`: the runners that `verify` takes where none is named (without it: all); `options`: what `lower` takes
-    by keyword, each a text; and `sizes(network)`: the bytes that a network will need, by kind of memory, before any training.
+    It may also have `by_default`: the runners that `verify` takes where none is named (without it: all); `options`: what a user may choose,
+    each a text, taken by `lower` by keyword, or before anything else by `configured(options)` -> (the target so chosen, what is left for
+    `lower`); `alternatives(network)`: (what it is, a float network) that it would rather run; `sizes(network)`: the bytes that a network
+    will need, by kind of memory, before any training; and, where networks learn on it, `open_learner` (device_learning.py), with
+    `learners`: the runners that do, where those are not `runners`.
     """
 
     @property
@@ -143,6 +146,18 @@ def sizes(target: Target, network: Any) -> dict[str, int]:
     """The bytes that a network will need, by kind of memory, where the target can say."""
     tell = getattr(target, "sizes", None)
     return {} if tell is None else tell(network)
+
+
+def configure(target: Target, options: Mapping[str, str]) -> tuple[Target, Mapping[str, str]]:
+    """The target as `options` set it, and those that are left for `lower`."""
+    choose = getattr(target, "configured", None)
+    return (target, options) if choose is None else choose(options)
+
+
+def alternatives(target: Target, network: Any) -> Sequence[tuple[str, Any]]:
+    """Float networks that the target would rather run than a legalized one, each with what it is and how to get it."""
+    offer = getattr(target, "alternatives", None)
+    return () if offer is None else offer(network)
 
 
 def missing(target: Target, network: Any) -> list[str]:

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -65,6 +65,7 @@ class TrialLog:
     cut: bool
 
 
+@runtime_checkable
 class Desk(Protocol):
     """Who replays: the reference below, or a target's session."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +21,7 @@ class Recorder:
         self.session, self.layout, self.path = session, layout, path
         self.asked = np.zeros(0, int)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Recorder:
         self.session.__enter__()
         return self
 
@@ -60,23 +60,23 @@ class Recorder:
         self.file.flush()
 
     def _trial(self, log: Writer, raster: np.ndarray, label: int, guesses: int, guarded: bool) -> int:
-        s, asked = self.session, 0
+        s, asked, paired = self.session, 0, self.session.plan.rule == "perturbation"
         trial = s.begin()
         log.write("N", trial)
-        for x in raster:
-            s.step(x)
-            log.step(x, s.plan.binary)
-        if guesses == 0:
+        self._steps(log, raster)
+        if guesses == 0 and not paired:
             s.label(trial, label)
             log.write("Y", trial, label)
-        for _ in range(guesses):
-            answer = s.answer()
-            log.write("A", answer)
-            s.reward(trial, ONE * (answer == label))
-            log.write("W", trial, ONE * (answer == label))
+        for _ in range(1 if paired else guesses):
             asked += 1
-            if answer == label:
+            if self._answer(log, trial, label):
                 break
+        if paired:
+            s.begin(True)
+            log.write("M")
+            self._steps(log, raster)
+            asked += 1
+            self._answer(log, trial, label)
         s.commit()
         log.write("C", 0)
         advice = s.advice() if guarded else None
@@ -87,3 +87,17 @@ class Recorder:
             s.roll_back()
             log.write("V")
         return asked
+
+    def _steps(self, log: Writer, raster: np.ndarray) -> None:
+        for x in raster:
+            self.session.step(x)
+            log.step(x, self.session.plan.binary)
+
+    def _answer(self, log: Writer, trial: int, label: int) -> bool:
+        """Whether an answer was right; the world says so."""
+        answer = self.session.answer()
+        log.write("A", answer)
+        reward = ONE * (answer == label)
+        self.session.reward(trial, reward)
+        log.write("W", trial, reward)
+        return answer == label

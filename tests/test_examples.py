@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-ARGUMENTS = {"deploy.py": ["{tmp}/deploy", "40"], "weather_forecast.py": ["absent.csv", "20"]}
+ARGUMENTS = {
+    "deploy.py": ["{tmp}/deploy", "40"],
+    "weather_forecast.py": ["absent.csv", "20"],
+    "learn_on_device.py": ["host", "{tmp}/device"],
+}
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda p: p.name)

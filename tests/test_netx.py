@@ -1,17 +1,16 @@
-"""lava-dl's own networks and recorded traces come out of our integers, and files of ours go into lava-dl's netx."""
+"""lava-dl's own networks and recorded traces come out of our integers; what is no such file is refused by name."""
 
 import gzip
 import os
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edge_anp import netx, reference, simulate, sources
+from edge_anp import netx, simulate, sources
 from edge_anp.errors import BadFile, Unsupported
 from edge_anp.integer import LOIHI2, IntegerConnection, IntegerLayer, IntegerNetwork, IntegerNeuron, Leak
-from edge_anp.synapses import Conv2d, Dense, Map
+from edge_anp.synapses import Dense
 from edge_anp.topology import INPUT, InputContract
 
 DATA = Path(os.environ.get("EDGE_ANP_DATA", "absent"))
@@ -92,107 +91,6 @@ def test_the_mnist_tutorial_network():
 def test_what_is_not_known_is_refused_by_name(name, words):
     with pytest.raises(Unsupported, match=words):
         netx.read(NETX / "nets" / name)
-
-
-RNG = np.random.default_rng(0)
-
-
-def even(*shape):
-    return (2 * RNG.integers(-50, 60, shape)).astype(np.int16)
-
-
-def networks():
-    """By name: every kind of layer that a .net file has."""
-    flat = InputContract((20,), high=1)
-    odd = RNG.integers(-50, 60, (16, 20)).astype(np.int16)
-    split: list[tuple[int, Map, int]] = [(INPUT, Dense(np.maximum(odd, 0)), 0), (INPUT, Dense(np.minimum(odd, 0)), 0)]
-    first = layer([(INPUT, Dense(even(16, 20)), 0)], (16,), 150)
-    back = layer([(INPUT, Dense(even(16, 20)), 0), (0, Dense(even(16, 16)), 1)], (16,), 150, current=1024)
-    last = layer([(0, Dense(even(5, 16)), 0)], (5,), 150, bias=64 * RNG.integers(0, 60, 5))
-    image = InputContract((2, 5, 4), high=1)
-    conv = Conv2d((2, 5, 4), (3, 2), (1, 2), (1, 0), even(3, 2, 3, 2))
-    maps = layer([(INPUT, conv, 0)], (3, 5, 2), 100, bias=np.repeat(64 * RNG.integers(0, 40, 3), 10))
-    flattened = layer([(0, Dense(even(6, 30)), 0)], (6,), 80)
-    return {
-        "dense": IntegerNetwork(LOIHI2, (first, last), flat),
-        "odd weights of both signs": IntegerNetwork(LOIHI2, (layer(split, (16,), 150), last), flat),
-        "dense_rec": IntegerNetwork(LOIHI2, (back, last), flat),
-        "conv and flatten": IntegerNetwork(LOIHI2, (maps, flattened), image),
-    }
-
-
-@pytest.mark.parametrize("name", networks())
-def test_what_is_written_is_read_back(name, tmp_path):
-    net = networks()[name]
-    netx.write(net, tmp_path / "a.net")
-    back = netx.read(tmp_path / "a.net")
-    assert back.input == net.input
-    x = (np.random.default_rng(1).random((60, 2, net.input.size)) < 0.3).astype(np.int8)
-    want, got = simulate.run(net, x), simulate.run(back, x)
-    assert want.spikes[-1].any()
-    assert all(np.array_equal(a, b) for a, b in zip(want.spikes, got.spikes, strict=True))
-    assert all(np.array_equal(a["v"], b["v"]) for a, b in zip(want.states, got.states, strict=True))
-
-
-SCRIPT = """
-import sys, types, numpy as np
-for name in ("", ".neuron", ".neuron.rf", ".utils"):   # the training half of lava-dl, which needs torch; netx reads without it
-    module = types.ModuleType("lava.lib.dl.slayer" + name); module.__path__ = []
-    sys.modules[module.__name__] = module
-sys.modules["lava.lib.dl.slayer.neuron.rf"].neuron_params = None
-torch = types.ModuleType("torch"); torch.Tensor, torch.tensor, torch.nn = object, None, types.SimpleNamespace(Module=object)
-sys.modules["torch"] = torch
-sys.path.insert(0, sys.argv[1]); import worker.importfix
-from lava.lib.dl import netx
-from lava.magma.core.run_conditions import RunSteps
-from lava.magma.core.run_configs import Loihi2SimCfg
-from lava.proc.io.sink import RingBuffer as Sink
-from lava.proc.io.source import RingBuffer as Source
-raster, layers = np.load(sys.argv[3]), int(sys.argv[4])
-steps = len(raster)
-net = netx.hdf5.Network(net_config=sys.argv[2], reset_interval=steps + layers, reset_offset=1)
-data = np.zeros((*net.inp.shape, steps + layers), int)
-x = raster.reshape(steps, *reversed(net.inp.shape))
-data[..., :steps] = np.moveaxis(x.transpose(0, *range(x.ndim - 1, 0, -1)), 0, -1)
-source, sink = Source(data=data), Sink(shape=net.out.shape, buffer=steps + layers)
-source.s_out.connect(net.inp); net.out.connect(sink.a_in)
-net.run(condition=RunSteps(steps + layers), run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))
-np.save(sys.argv[5], sink.data.get()[..., layers:].astype(int).T); net.stop()
-"""
-
-
-@pytest.mark.parametrize("name", networks())
-def test_lava_dls_netx_gives_the_same_spikes(name, tmp_path):
-    """Each layer lags a step behind what it reads; reset_interval and reset_offset start its bias when its own time starts."""
-    from targets.loihi import run
-
-    net = networks()[name]
-    netx.write(net, tmp_path / "a.net")
-    x = (np.random.default_rng(1).random((40, net.input.size)) < 0.3).astype(np.int8)
-    np.save(tmp_path / "x.npy", x)
-    files = [str(tmp_path / n) for n in ("a.net", "x.npy")]
-    command = [str(run.find_python()), "-c", SCRIPT, str(run.WORKER.parent), *files, str(len(net.layers))]
-    done = subprocess.run(
-        [*command, str(tmp_path / "out.npy")], cwd=tmp_path, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    want = reference.run(net, x).spikes[-1]
-    assert want.any()
-    assert np.array_equal(np.load(tmp_path / "out.npy").reshape(want.shape), want)
-
-
-def test_why_a_network_is_no_net_file():
-    net = networks()["dense"]
-    a, b = net.layers
-    from dataclasses import replace
-
-    wrong = replace(a, neuron=replace(a.neuron, reset="subtract"), bias=np.ones(16, np.int64))
-    skip = replace(b, connections=(*b.connections, IntegerConnection(INPUT, (Dense(even(5, 20)),), 7, 2)))
-    reasons = netx.refusals(replace(net, layers=(wrong, skip)))
-    words = ("no reset to zero", "multiple of 64", "neither from the layer before", "a weight exponent, 1")
-    assert [sum(word in r for r in reasons) for word in words] == [1, 1, 1, 1]
-    with pytest.raises(Unsupported, match="multiple of 64"):
-        netx.write(replace(net, layers=(wrong, b)), "never.net")
 
 
 @pytest.mark.parametrize("content", [b"", b"not HDF5", b"\x89HDF\r\n\x1a\n" + bytes(200)])

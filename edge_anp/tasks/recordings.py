@@ -67,7 +67,7 @@ def braille7(data: Data) -> Task:
 
 def fsdd(data: Data, bands: int = 24, steps: int = 50, window: int = 256, rate: int = 8000) -> Task:
     path = find(data, "fsdd", "fsdd/fsdd_8khz_int16.npz")
-    d = _open(path, ("pcm", "offsets", "digit", "is_test"))
+    d = _open(path, ("pcm", "offsets", "digit", "speaker", "is_test"))
     bottom, top = 2595 * np.log10(1 + np.array([60.0, 3800.0]) / 700)
     mel = np.linspace(bottom, top, bands + 2)
     edges = np.floor((window + 1) * 700 * (10 ** (mel / 2595) - 1) / rate).astype(int)
@@ -88,7 +88,12 @@ def fsdd(data: Data, bands: int = 24, steps: int = 50, window: int = 256, rate: 
         f = np.pad(f, ((0, steps - len(f)), (0, 0)), constant_values=f.min())
         sample[:] = np.concatenate([np.clip(f, 0, None), np.clip(-f, 0, None)], 1)
     split = _validate_a_fifth(d["is_test"].astype(bool))
-    return assemble("fsdd", InputContract((2 * bands,)), Samples(x, d["digit"].astype(np.int64)), split)
+    return assemble(
+        "fsdd",
+        InputContract((2 * bands,)),
+        Samples(x, d["digit"].astype(np.int64), d["speaker"].astype(np.int64)),
+        split,
+    )
 
 
 def kws(data: Data) -> Task:

@@ -17,10 +17,11 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """rasters [S, T, I]; targets: one class a sample [S], one a step [S, T], or numbers [S, T, K]."""
+    """rasters [S, T, I]; targets: one class a sample [S], one a step [S, T], or numbers [S, T, K]; groups [S]: e.g. who spoke."""
 
     rasters: Float32[np.ndarray, "S T I"]
     targets: Num[np.ndarray, "S ..."]
+    groups: Int[np.ndarray, " S"] | None = None
 
     def __post_init__(self) -> None:
         if len(self.rasters) != len(self.targets):
@@ -39,7 +40,7 @@ class Samples:
 
     def choose(self, which: np.ndarray) -> Samples:
         """The samples where `which` [S] is true, in their order."""
-        return Samples(self.rasters[which], self.targets[which])
+        return Samples(self.rasters[which], self.targets[which], None if self.groups is None else self.groups[which])
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,54 +6,54 @@ import json
 from pathlib import Path
 
 from edge_anp.integer import IntegerNetwork
-from targets.loihi import lower, mapper
+from targets.loihi import lower, mapper, schedule, stock
 
 SENTENCE = (
     "The network was quantized to the number formats of Loihi 2 and run in the fixed-point simulation of lava-nc 0.10.0, where all its "
     "spikes and states equal the integer reference; it was not run on Loihi hardware."
 )
-OWN = "a process of ours: in simulation only, a chip would need microcode"
+ONCE_VERIFIED = "once `edge-anp verify` has found no difference"
+UNTRIED = "could run: by Lava's documentation; Intel's backend for chips is closed, and nothing was tried there"
 
 
 def write(net: IntegerNetwork, folder: Path, with_netx: str) -> None:
     """Write both. with_netx: "" if there is a network.net, else why there is none."""
-    uses = mapper.measure(net)
+    uses, plan = mapper.measure(net), schedule.plan(net.layers)
     rows, said, broken = [], [], []
     for i, (layer, use) in enumerate(zip(net.layers, uses, strict=True)):
-        name, why = layer.name or f"layer {i}", lower.obstacles(net, i)
-        count = len(lower.populations(net, i))
+        name, why, count = layer.name or f"layer {i}", lower.obstacles(net, i), len(lower.populations(net, i))
         kind = "own process" if why else "stock LIF" + (f" x {count}" if count > 1 else "")
         rows.append([name, kind, layer.size, use.cores, use.axons_in, use.axons_out, f"{use.memory / 1024:.1f}"])
-        said.append(f"{name}: {OWN}: {'; '.join(why)}" if why else f"{name}: {kind}, which a chip can run")
+        said.append(f"{name}: {stock.describe(count, why)}")
+        late = max(plan.late(i, c) for c in layer.connections)
+        if late:
+            said.append(
+                f"{name}: spikes up to {late} steps late, in simulation by a process of ours; a chip's synapses can delay them"
+            )
         broken += [f"{name}: {what}" for what in use.broken]
     cores = sum(use.cores for use in uses)
-    broken += mapper._past(mapper.CORES, cores, "fewer or smaller layers, or several chips")
-    limits = [
-        [x.name, x.value, x.source]
-        for x in (
-            mapper.CORES,
-            mapper.NEURONS,
-            mapper.AXONS_IN,
-            mapper.AXONS_OUT,
-            mapper.MEMORY,
-            mapper.DELAY,
-            mapper.EXPONENT,
-        )
-    ]
+    broken += mapper.past(mapper.CORES, cores, "fewer or smaller layers, or several chips")
     columns = ["layer", "process", "neurons", "cores", "axons in", "axons out", "synapses, KiB"]
     fit = broken or [
         f"{cores} of {mapper.CORES.value} cores; no limit is passed (an estimate: Intel's mapper is not public)"
     ]
+    limits = [[x.name, x.value, x.source] for x in mapper.LIMITS]
     tables = [
-        {"title": "on a Loihi 2 chip", "columns": columns, "rows": rows, "notes": [*fit, *said]},
-        {"title": "limits", "columns": ["limit", "value", "source"], "rows": limits, "notes": [SENTENCE]},
+        {"title": "on a Loihi 2 chip", "columns": columns, "rows": rows, "notes": [*fit, *said, UNTRIED]},
+        {
+            "title": "limits",
+            "columns": ["limit", "value", "source"],
+            "rows": limits,
+            "notes": [f"{ONCE_VERIFIED}: {SENTENCE}"],
+        },
     ]
     (folder / "report.json").write_text(json.dumps({"tables": tables}, indent=1) + "\n")
-    (folder / "README.md").write_text(_readme(said, fit, with_netx))
+    (folder / "README.md").write_text(_readme(net, said, fit, with_netx))
 
 
-def _readme(said: list[str], fit: list[str], with_netx: str) -> str:
-    netx = "for lava-dl's `netx.hdf5.Network`" if not with_netx else f"not written: {with_netx}"
+def _readme(net: IntegerNetwork, said: list[str], fit: list[str], with_netx: str) -> str:
+    bits = ", input_message_bits=8" if net.input.high > 1 else ""
+    netx = f"not written: {with_netx}" if with_netx else f'for lava-dl 0.6.0: `netx.hdf5.Network("network.net"{bits})`'
     return f"""# A network for Loihi, through Lava
 
 Written by `edge-anp compile --target loihi`. Lava runs it in lava-nc 0.10.0's fixed-point simulator: that is not silicon.
@@ -75,7 +75,7 @@ What each layer is:
 
 {chr(10).join("- " + line for line in said)}
 
-On a chip: {"; ".join(fit)}.
+On a chip: {"; ".join(fit)}. ({UNTRIED[0].upper()}{UNTRIED[1:]}.)
 
-What a paper may say: "{SENTENCE}"
+What a paper may say, {ONCE_VERIFIED}: "{SENTENCE}"
 """

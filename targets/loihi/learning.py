@@ -22,6 +22,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from targets.loihi.lower import VERSION
+
 NOUGHT = 64
 
 
@@ -118,6 +120,8 @@ class Layer:
 def _accumulate(value: np.ndarray, products: list[np.ndarray], draw: float) -> np.ndarray:
     """value + the products / 2^7, through Lava's accumulator of 15 bits and its rounding."""
     low, high = -(2**15) - 1, 2**15 - 1
+    if value.min() > low >> 7 and not any(product.any() for product in products):
+        return value  # most steps: no probe flipped, nothing is paid
     total = value << 7
     for product in products:
         total = np.clip(total + np.clip(product, low, high), low, high)
@@ -128,7 +132,7 @@ def write(layers: Sequence[Layer], path: Path) -> None:
     """Write a chain of learning layers as worker/learner.py builds it: lava.npz."""
     said = [{"dv": x.dv, "vth": x.vth, "sends": x.sends, **asdict(x.rule), **x.rule.strings()} for x in layers]
     content = {
-        "version": 1,
+        "version": VERSION,
         "layers": [{"states": []} for _ in layers],
         "inputs": layers[0].w.shape[1],
         "learning": said,

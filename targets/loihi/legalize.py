@@ -47,32 +47,39 @@ def refusals(network: Any) -> list[str]:
 
 def legalize(network: Any) -> tuple[Any, tuple[str, ...]]:
     """(the network as it will be quantized, a note a layer)."""
-    with_bias = {place for kind, place in find_kinds(network) if kind == "bias"}
     layers, notes = [], []
     for i, layer in enumerate(network.layers):
-        who = _who(i, layer)
         read = i == len(network.layers) - 1 and network.decode.startswith("membrane")
         neuron, said = _rewrite(layer.neuron, read)
         layers.append(replace(layer, neuron=neuron))
-        sketch = _sketch(layers[-1], who in with_bias)
-        images = any(
-            synapses.is_convolution(network, k, c)
-            for k, x in enumerate(network.layers)
-            for c in x.connections
-            if i in (k, c.source)
-        )
-        groups = [np.arange(layer.size)] if images else stock.groups(sketch, 0)
-        why = [] if len(groups) > 1 else stock.obstacles(sketch, 0)
-        notes += [f"{who}: {what}" for what in said]
-        if len(groups) > 1:
-            notes.append(f"{who}: {len(groups)} stock LIFs, one a leak, which a chip can run")
-        elif why:
-            notes.append(
-                f"{who}: a process of ours, in simulation only (a chip would need microcode): {'; '.join(why)}"
-            )
-        else:
-            notes.append(f"{who}: the stock LIF, which a chip can run")
-    return replace(network, layers=tuple(layers)), tuple(notes)
+        count, why = _outlook(network, i, layers[-1])
+        notes += [f"{_who(i, layer)}: {what}" for what in (*said, stock.describe(count, why))]
+    same = all(a.neuron is b.neuron for a, b in zip(layers, network.layers, strict=True))
+    return network if same else replace(network, layers=tuple(layers)), tuple(notes)
+
+
+def merge_leaks(network: Any) -> tuple[Any, list[str]]:
+    """(the network with one leak, their mean, in each layer that this makes the stock LIF; what was merged)."""
+    layers, said = list(network.layers), []
+    for i, layer in enumerate(network.layers):
+        leaks = {n: getattr(layer.neuron, n, None) for n in ("beta", "alpha")}
+        means = {n: leak.mean() for n, leak in leaks.items() if leak is not None and np.ptp(_array(leak))}
+        merged = replace(layer, neuron=replace(layer.neuron, **means))
+        if means and _outlook(network, i, layer)[1] and not _outlook(network, i, merged)[1]:
+            layers[i] = merged
+            them = ", ".join(f"{n} {float(mean):.3f}" for n, mean in means.items())
+            said.append(f"{_who(i, layer)}: with its leaks merged into their mean, {them}, the stock LIF")
+    return replace(network, layers=tuple(layers)), said
+
+
+def _outlook(network: Any, i: int, layer: Any) -> tuple[int, list[str]]:
+    """(how many processes `layer` as layer i would be, why they are not the stock LIF)."""
+    with_bias = _who(i, layer) in {place for kind, place in find_kinds(network) if kind == "bias"}
+    sketch = _sketch(layer, with_bias)
+    if synapses.touches_image(network, i):
+        return 1, stock.obstacles(sketch, 0)
+    groups = stock.groups(sketch, 0)
+    return len(groups), [] if len(groups) > 1 else stock.obstacles(sketch, 0)
 
 
 def _rewrite(neuron: Any, read: bool) -> tuple[Any, list[str]]:

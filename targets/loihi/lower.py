@@ -11,15 +11,14 @@ import numpy as np
 
 from edge_anp.artifact import Artifact, describe
 from edge_anp.errors import Unsupported
-from edge_anp.integer import IntegerLayer, IntegerNetwork, path_bounds, source_max
+from edge_anp.integer import IntegerLayer, IntegerNetwork
 from edge_anp.topology import INPUT
 from targets.loihi import schedule, stock, synapses
 
 NAME = "loihi"
-VERSION = 1
+VERSION = 1  # of lava.npz
 RUNNERS = ("lava-fixed", "lava-runtime")
 WORKER = Path(__file__).with_name("worker")
-LATE_MAX = 62  # steps a synapse can delay: 6 bits (lava/proc/dense/process.py: DelayDense)
 
 
 def refusals(net: Any) -> list[str]:
@@ -28,25 +27,19 @@ def refusals(net: Any) -> list[str]:
     return [*reasons, *schedule.plan(net.layers).reasons]
 
 
-def largest_drive(net: IntegerNetwork, layer: IntegerLayer) -> int:
-    """The largest |sum of weights times inputs| of a layer."""
-    return sum(path_bounds(c.path, source_max(net, c))[1] << c.shift for c in layer.connections)
-
-
 def populations(net: IntegerNetwork, i: int) -> list[np.ndarray]:
     """The neurons of layer i, grouped into one process each: one group, or one per leak where that makes it the stock LIF."""
     layer = net.layers[i]
-    ways = [(k, c) for k, x in enumerate(net.layers) for c in x.connections if i in (k, c.source)]
-    if any(synapses.is_convolution(net, k, c) for k, c in ways):
+    if synapses.touches_image(net, i):
         return [np.arange(layer.size)]
-    return stock.groups(layer, largest_drive(net, layer))
+    return stock.groups(layer, stock.largest_drive(net, layer))
 
 
 def obstacles(net: IntegerNetwork, i: int) -> list[str]:
     """Why layer i is not the stock LIF, or several of them."""
     layer = net.layers[i]
     some = populations(net, i)
-    return stock.obstacles(stock.part(layer, some[0]) if len(some) > 1 else layer, largest_drive(net, layer))
+    return stock.obstacles(stock.part(layer, some[0]) if len(some) > 1 else layer, stock.largest_drive(net, layer))
 
 
 def lower(net: IntegerNetwork, folder: Path, golden: str) -> Artifact:

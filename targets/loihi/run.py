@@ -1,8 +1,8 @@
 """A session in Lava: a worker process in Lava's environment, fed with files, that can neither hang nor leave anything behind.
 
 The worker leads a process group of its own, and all shared memory that it makes carries a prefix of ours. However a session ends (an
-answer too late, an error, Ctrl-C, a killed child), the group is killed and what carries the prefix is removed. If this process itself is
-killed, the worker's stdin ends, and the worker does the same.
+answer too late, an error, Ctrl-C, a killed child), the group is killed and what carries the prefix is removed, and so is the folder of its
+files. If this process itself is killed, the worker's stdin ends, and the worker does the same.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ import numpy as np
 
 from edge_anp.errors import BadFile, Divergence, ToolMissing
 from edge_anp.integer import Trace
-from targets.loihi import about
+from targets.loihi import about, lower
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = Path(__file__).with_name("worker")
 SHARED_MEMORY = Path("/dev/shm")
 VARIABLE = "EDGE_ANP_LAVA"
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 REMEDY = (
     f"make its environment with `tools/lava_env` in a checkout of edge-anp, or name a Python that imports lava-nc 0.10.0: {VARIABLE}="
     "/path/to/python (`pip install lava-nc==0.10.0` on Python 3.10; on a newer one the same with `--no-deps --ignore-requires-python`, "
@@ -41,7 +42,7 @@ def find_python() -> Path:
     places = [Path(named)] if named else [folder / ".venv-lava/bin/python" for folder in (Path.cwd(), ROOT)]
     for place in places:
         if place.is_file():
-            return place
+            return place.absolute()  # not resolved: what a link of an environment leads to is another environment
     raise ToolMissing(f"Lava ({named or 'no .venv-lava'})", REMEDY)
 
 
@@ -56,18 +57,23 @@ class Session:
         self.history: list[np.ndarray] = []
         self.count = 0
         self.prefix = f"edge_anp_{uuid.uuid4().hex[:12]}_"
+        interpreter = python or find_python()
         self.place = tempfile.TemporaryDirectory(prefix="edge_anp_lava_")
-        command = [str(python or find_python()), str(worker), "--serve", str(self.path.resolve()), "--runner", runner]
+        command = [str(interpreter), str(worker), "--serve", str(self.path.resolve()), "--runner", runner]
         self.log = Path(self.place.name) / "log"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [*command, "--shm", self.prefix, "--folder", self.place.name],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,
-                env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"},
-            )
+        try:
+            with self.log.open("wb") as log:
+                self.process = subprocess.Popen(
+                    [*command, "--shm", self.prefix, "--folder", self.place.name],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    start_new_session=True,
+                    env=os.environ | ENVIRONMENT,
+                )
+        except OSError as error:
+            self.place.cleanup()
+            raise ToolMissing(f"Lava ({interpreter} cannot be run: {error.strerror})", REMEDY) from error
         try:
             self.ran = str(self._answer()["ran"])
         except BaseException:
@@ -185,7 +191,7 @@ def read_description(path: Path) -> dict[str, Any]:
     try:
         with np.load(path, allow_pickle=False) as file:
             description = json.loads(bytes(file["header"]).decode())
-        if description["version"] != 1 or not all("states" in layer for layer in description["layers"]):
+        if description["version"] != lower.VERSION or not all("states" in layer for layer in description["layers"]):
             raise ValueError(f"its version is {description['version']}")
     except Exception as error:  # numpy and the zip decoder have a dozen kinds for a file that is not theirs
         raise bad(path, f"it cannot be read ({type(error).__name__}: {str(error)[:100]})") from error

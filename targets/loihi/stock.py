@@ -1,4 +1,4 @@
-"""Which layers are Lava's stock LIF, which a chip can run, and why the others are not.
+"""Which layers are Lava's stock LIF, which a chip could run, and why the others are not.
 
 The stock LIF resets to zero in the step of the spike, and its bias adds to the membrane. So it is a layer of ours if the reset is zero,
 at once; `legalize` turns snnTorch's Leaky with reset "zero" into that, which changes no spike. A layer with a few different leaks is as
@@ -11,26 +11,29 @@ from dataclasses import replace
 
 import numpy as np
 
-from edge_anp.integer import IntegerLayer, Leak
+from edge_anp.integer import LOIHI2, IntegerLayer, IntegerNetwork, Leak, path_bounds, source_max
 
 KEEP_MAX = 2**12
 GROUPS = 16  # a process each: more different leaks than this would be a process a neuron or so
 ZERO = "reset_mechanism='zero' is stock, with reset_delay=False except on Leaky"
 
 
+def largest_drive(net: IntegerNetwork, layer: IntegerLayer) -> int:
+    """The largest |sum of weights times inputs| of a layer."""
+    return sum(path_bounds(c.path, source_max(net, c))[1] << c.shift for c in layer.connections)
+
+
 def obstacles(layer: IntegerLayer, drive: int) -> list[str]:
     """Why a layer is not the stock LIF; none if it is. drive: the largest |sum of weights times inputs|."""
     n, why = layer.neuron, []
     if n.vth is None:
-        if _reach(layer, drive) >= (2**17 - 1) * 2**6:
+        if _reach(layer, drive) >= LOIHI2.threshold_max:
             why.append("a readout's membrane could reach the largest threshold there is")
     elif n.reset != "zero":
         why.append(f"reset {n.reset}: a spike of the stock LIF sets the membrane to zero; {ZERO}")
     elif n.reset_delay:
         what = "and swallows the next step's input" if n.zero == "update" else "and the membrane is read before it"
         why.append(f"the reset comes a step after the spike {what}; reset_delay=False is stock")
-    if n.vth is not None and np.ptp(n.vth):
-        why.append("thresholds that differ; the stock LIF has one")
     keep = np.unique(n.leak.keep)
     if len(keep) > 1:
         why.append(f"{len(keep)} different leaks, {_betas(keep)}; the stock LIF has one dv")
@@ -45,6 +48,13 @@ def obstacles(layer: IntegerLayer, drive: int) -> list[str]:
         if layer.bias.any() and layer.bias_into == "current":
             why.append("a bias that adds to the current; the stock LIF's adds to the membrane")
     return why
+
+
+def describe(count: int, why: list[str]) -> str:
+    """What a layer of `count` processes is, in words; why: its obstacles."""
+    if why:
+        return f"a process of ours, in simulation only (a chip would need microcode): {'; '.join(why)}"
+    return (f"{count} stock LIFs, one a leak" if count > 1 else "the stock LIF") + ", which a chip could run"
 
 
 def _betas(keep: np.ndarray) -> str:

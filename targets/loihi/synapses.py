@@ -54,6 +54,12 @@ def is_convolution(net: Any, i: int, c: Any) -> bool:
     return op.in_shape == source_shape(net, c) and op.out_shape == net.layers[i].shape
 
 
+def touches_image(net: Any, i: int) -> bool:
+    """Whether a convolution reads layer i, or is read by it: it is one process then, an image."""
+    ways = [(k, c) for k, x in enumerate(net.layers) for c in x.connections if i in (k, c.source)]
+    return any(is_convolution(net, k, c) for k, c in ways)
+
+
 def refusals(net: Any, i: int, c: Any) -> list[str]:
     """Why a connection, of floats or of integers, cannot be a synapse."""
     who = f"layer {i}" + (f" ({net.layers[i].name})" if net.layers[i].name else "")

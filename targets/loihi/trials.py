@@ -64,13 +64,22 @@ def readout_layer(w: np.ndarray) -> Layer:
     return Layer(w, dv=410, vth=300, rule=Rule(dt=-4, dw=-6), sends="clean")
 
 
+def draw_answer(rng: np.random.Generator, counts: np.ndarray, temperature: float) -> tuple[np.ndarray, int]:
+    """(pi, an answer drawn from .9 pi + .1 uniform): pi [K] is a softmax of spike counts."""
+    pi = np.exp((counts - counts.max()) / temperature)
+    pi /= pi.sum()
+    return pi, int(rng.choice(len(pi), p=0.9 * pi + 0.1 / len(pi)))
+
+
+def error(pi: np.ndarray, answer: int, reward: float) -> np.ndarray:
+    """(r - pi_a)(1[k = a] - pi_k): what a reward for answer a says of each answer k."""
+    return (reward - pi[answer]) * (np.eye(len(pi))[answer] - pi)
+
+
 def learn_readout(
     ask: Ask, spikes: np.ndarray, labels: np.ndarray, classes: int, trials: int, seed: int, how: Readout | None = None
 ) -> np.ndarray:
-    """Go on learning a readout of spikes [T, S, I] from right or wrong; [trials] right or wrong.
-
-    The answer a is drawn from .9 pi + .1 uniform, pi a softmax of counts; the third factor of neuron k is (r - pi_a)(1[k = a] - pi_k).
-    """
+    """Go on learning a readout of spikes [T, S, I] from right or wrong; [trials] right or wrong. Neuron k's third factor is its error."""
     how = how or Readout()
     rng, right = np.random.default_rng(seed), np.zeros(trials)
     steps, _, inputs = spikes.shape
@@ -79,12 +88,9 @@ def learn_readout(
         i = int(rng.integers(len(labels)))
         x = np.concatenate([spikes[:, i], np.zeros((1, inputs), int)])
         counts = ask(_asked(x, push, nothing, True))["spikes0"].sum(0)
-        pi = np.exp((counts - counts.max()) / how.temperature)
-        pi /= pi.sum()
-        answer = int(rng.choice(classes, p=0.9 * pi + 0.1 / classes))
+        pi, answer = draw_answer(rng, counts, how.temperature)
         right[k] = reward = float(answer == labels[i])
-        error = (reward - pi[answer]) * (np.eye(classes)[answer] - pi)
-        third = np.rint(how.gain * error).astype(int)
+        third = np.rint(how.gain * error(pi, answer, reward)).astype(int)
         ask(_asked(np.zeros((1, inputs), int), push[:1], third[None], False))
     return right
 

@@ -14,7 +14,7 @@ from edge_anp.integer import MCU16, Arithmetic, IntegerNetwork
 from edge_anp.journal import Layout
 from edge_anp.kinds import KINDS
 from edge_anp.ondevice_plan import LearningPlan
-from targets.mcu import learn_layout, learn_run, lower, run, sizes
+from targets.mcu import learn_cost, learn_layout, learn_run, lower, run, sizes
 from targets.mcu.cores import CORES
 from targets.mcu.learn_session import LearnSession
 from targets.mcu.session import Session
@@ -72,6 +72,10 @@ class Mcu:
     def layout(self, folder: Path) -> Layout:
         """Where the folder's learner keeps its weights, in its block and in its journal."""
         return learn_layout.layout(folder)
+
+    def learning_costs(self, core: str = "m4") -> str:
+        """A table of what trials of learning cost on an emulated core."""
+        return learn_cost.report(core)
 
 
 TARGET = Mcu()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -45,7 +46,7 @@ def amalgamate() -> str:
     parts = [HEAD]
     for names, small in (
         ("check init input step path score answer events", True),
-        ("dense diagonal windows neuron", False),
+        ("dense products diagonal windows neuron", False),
     ):
         lines = [line for name in names.split() for line in (RUNTIME / f"{name}.c").read_text().splitlines()]
         text = "\n".join(line for line in lines if line != '#include "edge_anp_table.h"')
@@ -75,20 +76,19 @@ def require(program: str) -> str:
     return found
 
 
-def run(words: Sequence[str | Path], folder: Path, limit_s: float = LIMIT_S) -> str:
-    """Run a compiler; what it has to say, where it refuses, is one BadFile."""
+def run(words: Sequence[str | Path], folder: Path, limit_s: float = LIMIT_S, of: Path | None = None) -> str:
+    """Run a compiler in `folder`; what it has to say, where it refuses, is one BadFile of the folder that the sources are `of`."""
     try:
         done = subprocess.run(
             [str(w) for w in words], cwd=folder, capture_output=True, text=True, timeout=limit_s, check=False
         )
     except subprocess.TimeoutExpired as error:
-        raise BadFile(folder, f"{words[0]} was not done after {limit_s:.0f} s") from error
+        raise BadFile(of or folder, f"{words[0]} was not done after {limit_s:.0f} s") from error
     if done.returncode:
-        first = next(
-            (line for line in done.stderr.splitlines() if "error" in line or "overflow" in line), done.stderr[:300]
-        )
+        lines = [line for line in done.stderr.splitlines() if "ld returned" not in line]
+        first = next((x for x in lines if re.search("error|overflow|undefined reference", x)), done.stderr[:300])
         raise BadFile(
-            folder,
+            of or folder,
             f"{Path(str(words[0])).name} refuses it ({first.strip()})",
             should_be="the files that `edge-anp compile` wrote",
         )
@@ -110,6 +110,7 @@ def compile_host(sources: Sequence[Path], out: Path, include: Sequence[Path], fl
             out.resolve(),
         ],
         out.parent,
+        of=sources[0].parent,
     )
     return out
 
@@ -147,7 +148,7 @@ def compile_core(
         *includes,
         *(p.resolve() for p in sources),
     ]
-    run([*words, *library, *places, "-lm", "-o", out.resolve()], out.parent)
+    run([*words, *library, *places, "-lm", "-o", out.resolve()], out.parent, of=sources[0].parent)
     return out
 
 

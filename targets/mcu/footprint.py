@@ -40,12 +40,13 @@ INNER = {
 }
 STEP = """#include "model.h"
 uint32_t state[{big}_STATE_BYTES / 4];
-uint32_t input[({big}_INPUTS + 31) / 32];
+{type} input[{big}_INPUTS];
 int main(void)
 {{
-    {init}return ea_step_bits(&{prefix}, state, input) + ea_answer(&{prefix}, state);
+    {init}return {step}(&{prefix}, state, input) + ea_answer(&{prefix}, state);
 }}
 """
+STEPS = {"bits": ("ea_step_bits", "uint32_t"), "bytes": ("ea_step_bytes", "int8_t")}
 INIT = "ea_init(&{prefix}, state, sizeof state);\n    "
 
 
@@ -53,9 +54,10 @@ INIT = "ea_init(&{prefix}, state, sizeof state);\n    "
 class Footprint:
     """Bytes and instructions of one network on one core.
 
-    inference: code of ea_step_bits and ea_answer with their constants; code: with ea_init and its checks; tables: of the network, in
+    inference: code of a step and of ea_answer with their constants; code: with ea_init and its checks; tables: of the network, in
     flash; state: the block in RAM; stack: of the deepest call of a step, indirect calls included; instructions: of a step, the mean;
-    worst: of a step with every input active and every neuron spiking; idle: of a step in which nothing happens.
+    worst: of a step with every input active and every neuron spiking; idle: of a step after 600 of silence, in which nothing happens
+    unless biases keep the network awake.
     """
 
     core: str
@@ -72,12 +74,16 @@ class Footprint:
 def measure(
     folder: Path, net: IntegerNetwork, core: str, raster: np.ndarray, flags: Sequence[str] = ("-O2",)
 ) -> Footprint:
-    """Build, run and count; the first two steps of `raster` [T, I], in which layers wake up, do not count."""
+    """Build, run and count; the first two steps of `raster` [T, I], in which layers wake up, do not count.
+
+    A raster of spikes goes in as bits, one of numbers as bytes.
+    """
     prefix, numbers = run.read_model(folder)
-    inference, _ = _link(folder, prefix, CORES[core], flags, "")
-    code, stack = _link(folder, prefix, CORES[core], flags, INIT.format(prefix=prefix))
+    form = "bits" if raster.size == 0 or (raster.min() >= 0 and raster.max() <= 1) else "bytes"
+    inference, _ = _link(folder, prefix, CORES[core], flags, form, "")
+    code, stack = _link(folder, prefix, CORES[core], flags, form, INIT.format(prefix=prefix))
     with run.open_session(folder, f"qemu:{core}", net, 120, flags=flags, count=True) as session:
-        session.form = "bits"
+        session.form = form
         session.run(raster)
         count = float(session.ticks[2:].mean()) / CORES[core].ticks
         session.run(np.zeros((600, net.input.size), np.int8))
@@ -110,33 +116,33 @@ def _worst(net: IntegerNetwork, core: str, flags: Sequence[str]) -> float:
 
 
 def activity(
-    folder: Path, net: IntegerNetwork, core: str, rates: Sequence[float], steps: int = 12
+    folder: Path, net: IntegerNetwork, core: str, rates: Sequence[float], form: str = "bits", steps: int = 12
 ) -> dict[float, float]:
-    """Instructions of a step, by the share of inputs that are active."""
+    """Instructions of a step, by the share of inputs that are active: spikes as bits or as events, or numbers as bytes."""
     found = {}
     with run.open_session(folder, f"qemu:{core}", net, 120, count=True) as session:
-        session.form = "bits"
+        session.form = form
         for rate in rates:
             rng = np.random.default_rng(0)
-            raster = np.zeros((steps, net.input.size), np.int8)
+            raster = np.zeros((600 if rate == 0 else steps, net.input.size), np.int8)
             for row in raster:
-                row[rng.choice(net.input.size, round(rate * net.input.size), replace=False)] = 1
-            if rate == 0:
-                raster = np.zeros((600, net.input.size), np.int8)
+                at = rng.choice(net.input.size, round(rate * net.input.size), replace=False)
+                row[at] = rng.integers(2, 128, len(at)) if form == "bytes" else 1
             session.run(raster)
             found[rate] = float((session.ticks[-steps // 2 :] / CORES[core].ticks).mean())
     return found
 
 
-def _link(folder: Path, prefix: str, core: Core, flags: Sequence[str], init: str) -> tuple[int, int]:
+def _link(folder: Path, prefix: str, core: Core, flags: Sequence[str], form: str, init: str) -> tuple[int, int]:
     """(bytes of code with its constants, bytes of stack) of a program that steps the network."""
+    step, type_ = STEPS[form]
     with tempfile.TemporaryDirectory(prefix="edge_anp_") as name:
         place = Path(name)
-        (place / "main.c").write_text(STEP.format(big=prefix.upper(), prefix=prefix, init=init))
+        (place / "main.c").write_text(STEP.format(big=prefix.upper(), prefix=prefix, init=init, step=step, type=type_))
         link(core, [folder / "edge_anp.c", folder / "model.c", place / "main.c"], folder, place, flags)
-        stack = deepest(place, "ea_step_bits", symbols(core, place / "app"))
-        sizes = symbols(core, place / "app")
-        not_code = sum(sizes.get(name, 0) for name in (prefix, f"{prefix}_table", f"{prefix}_kernels", "main"))
+        linked = symbols(core, place / "app")
+        stack = deepest(place, step, linked)
+        not_code = sum(linked.get(name, 0) for name in (prefix, f"{prefix}_table", f"{prefix}_kernels", "main"))
         return _sections(core, place / "app") - not_code, stack
 
 

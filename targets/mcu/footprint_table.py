@@ -15,15 +15,15 @@ from rich.table import Table
 
 from edge_anp import artifact, cost, integer
 from edge_anp.errors import EdgeAnpError, OutOfRange
-from targets.mcu import footprint, lower, workloads
+from targets.mcu import footprint, lower, results, workloads
 from targets.mcu.cores import CORES
 from targets.mcu.footprint import Footprint
+from targets.mcu.session import FORMS
 
 BUDGET = Path(__file__).parents[2] / "tests/targets/mcu/budget.json"
 HELD = ("inference", "code", "tables", "state", "stack", "instructions", "worst", "idle")
 COUNT = "instructions (QEMU), not cycles"
 TOLERANCE = 1.02  # a figure more than 2 % above its budget is a failure
-RATES = (0.0, 0.01, 0.05, 0.2, 1.0)
 
 
 def table(rows: Iterable[Footprint], title: str) -> Table:
@@ -35,7 +35,7 @@ def table(rows: Iterable[Footprint], title: str) -> Table:
         made.add_row(f.core, *(f"{n:,.0f}" for n in numbers))
     made.caption = (
         "bytes, and instructions of one step, which know no wait states and no double issue. Code: gcc -O2, with ea_init's checks.\n"
-        "At worst: every input active, every neuron spiking. At rest: nothing happens."
+        "At worst: every input active, every neuron spiking. At rest: after 600 silent steps; biases may keep a network awake."
     )
     return made
 
@@ -90,14 +90,19 @@ def show_folder(folder: Path, cores: Sequence[str], out: Console) -> None:
     rows = list(_measured(folder, net, cores, raster))
     out.print(table(rows, str(folder)))
     for f in rows[:1]:
-        grown = footprint.activity(folder, net, f.core, RATES)
-        out.print(
-            f"{f.core}, instructions of a step by active binary inputs: "
-            + ", ".join(f"{r:.0%}: {n:,.0f}" for r, n in grown.items())
-        )
+        out.print(sweep(folder, net, f.core))
         said = cost.measure(net, artifact.read_golden(found).rasters).to_json()
         said["Energy of a step"] = [said["Energy of a step"], cost.energy(cost.INSTRUCTION, f.instructions)]
         out.print_json(json.dumps(said))
+
+
+def sweep(folder: Path, net: integer.IntegerNetwork, core: str) -> Table:
+    """How the work grows with the input: one row a form."""
+    made = Table("input as", *(f"{rate:.0%} active" for rate in results.RATES), title=f"{core}, {COUNT}")
+    for form in FORMS:
+        made.add_row(form, *(f"{n:,.0f}" for n in footprint.activity(folder, net, core, results.RATES, form).values()))
+    made.caption = "bits, events: spikes; bytes: numbers of 2 to 127, which are multiplied"
+    return made
 
 
 def main(words: Sequence[str]) -> int:
@@ -113,6 +118,7 @@ def main(words: Sequence[str]) -> int:
         out.print(table(rows, name))
     if words[1:] == ["--write"]:
         write_budget(found)
+        results.PAGE.write_text(results.page(read_budget()))
         return 0
     budget = read_budget()
     problems = [p for name, rows in found.items() for f in rows for p in over_budget(f, budget[name][f.core])]

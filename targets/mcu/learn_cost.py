@@ -20,7 +20,7 @@ from edge_anp.ondevice_rates import make_plan
 from edge_anp.synapses import Dense
 from edge_anp.target import compile_to, find
 from edge_anp.topology import INPUT, InputContract
-from targets.mcu import build, footprint, learning, tables
+from targets.mcu import footprint, learning, tables
 from targets.mcu.cores import CORES, Core
 from targets.mcu.learn_run import open_learner
 from targets.mcu.run import read_model
@@ -163,6 +163,16 @@ def table(rows: list[tuple[LearnCost, tuple[int | None, int]]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def report(core: str = "m4") -> str:
+    """The table, and what it was measured on."""
+    active = activity(network(), rasters())
+    head = (
+        f"Cost on an emulated {CORES[core].name} (QEMU, instructions, as built with -O2): 64-128-10, {STEPS} steps, "
+        f"{ACTIVE / INPUTS:.1%} of the input and {active:.1%} of the hidden\nneurons active. RAM is the block (weights, one trial, the "
+        "network's own state) and the deepest stack of a trial's calls.\n\n"
+    )
+    return head + table(list(costs(core)))
+
+
 if __name__ == "__main__":
-    print(f"{activity(network(), rasters()):.1%} of the hidden neurons active\n")
-    print(table(list(costs())))
+    print(report())

@@ -15,10 +15,6 @@ from targets.mcu.cores import CORES
 from targets.mcu.learn_session import LearnSession
 from targets.mcu.run import CODE, OWN, emulate, read_model
 
-GLUE = (
-    '#include "learn.h"\n\nextern const ea_learner *const ea_built_in_learner;\n'
-    "const ea_learner *const ea_built_in_learner = &{prefix}_learner;\n"
-)
 DATA = 2**24  # bytes of samples that the harness keeps on this machine
 SECTOR = 4096  # of the flash that the harness keeps in RAM
 OF_THE_LEARNER = ("learn.c", "learn.h", "edge_anp_learn.c", "edge_anp_learn.h", "edge_anp_learn_table.h")
@@ -41,10 +37,10 @@ def open_learner(
     kind, _, port = runner.partition(":")
     if kind == "serial":
         return LearnSession(link.open_serial(port, limit_s), net, plan, learned, f"a board at {port}", folder)
-    inputs = 12 + plan.steps * (-(-net.input.size // 32) * 4 if plan.binary else -(-net.input.size // 4) * 4)
+    inputs = learning.input_bytes(net, plan)
     place = Path(tempfile.mkdtemp(prefix="edge_anp_"))
     try:
-        (place / "glue.c").write_text(GLUE.format(prefix=prefix))
+        (place / "glue.c").write_text(learning.GLUE.format(prefix=prefix))
         sources = (
             *(folder / name for name in ("edge_anp.c", "model.c", "edge_anp_learn.c", "learn.c")),
             *(build.HARNESS / name for name in ("learn.c", "learn_world.c", "port_files.c")),

@@ -17,9 +17,14 @@ from targets.mcu.tables import CONNECTION, LAYER, MAP, Table
 
 MAGIC, VERSION = 0x314C4145, 1
 TABLE_WORDS, SYNAPSE_WORDS, CREDIT_WORDS, SHOWN_WORDS = 34, 17, 6, 3
-HEAD_BYTES = 116  # of ea_learn_head
+HEAD_BYTES = 128  # of ea_learn_head
 KINDS = {"error": 0, "learned": 1, "model": 2, "shipped": 3}
 OVERREAD = 16  # a row of weights may be read that far past its end
+
+GLUE = (
+    '#include "learn.h"\n\nextern const ea_learner *const ea_built_in_learner;\n'
+    "const ea_learner *const ea_built_in_learner = &{prefix}_learner;\n"
+)
 
 
 @dataclass
@@ -161,6 +166,11 @@ def flash_place(net: IntegerNetwork, table: Table, layer: int, connection: int) 
     connections = sum(len(x.connections) for x in net.layers)
     row = table.connections[before]
     return table.maps[(row[4] - first - CONNECTION * connections) // MAP][14]
+
+
+def input_bytes(net: IntegerNetwork, plan: LearningPlan) -> int:
+    """What the harness keeps of a command: a whole trial's input, and three words."""
+    return 12 + plan.steps * (_bitmap(net.input.size) if plan.binary else -(-net.input.size // 4) * 4)
 
 
 def source(learned: LearnTable, prefix: str) -> str:

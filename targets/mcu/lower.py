@@ -14,15 +14,19 @@ from edge_anp.integer import IntegerNetwork
 from edge_anp.ondevice_plan import LearningPlan
 from edge_anp.synapses import Convolution, Window
 from edge_anp.topology import INPUT
-from targets.mcu import build, learning, model, tables
+from targets.mcu import build, learn_folder, learning, model, tables
 from targets.mcu.folder import files as folder_files
 
 NAME = "mcu"
 LARGEST_SIZE, LARGEST_BYTES = 65535, 2**24  # of a layer or the input; of a table or a block (check.c)
 PREFIX = re.compile(r"[a-z][a-z0-9_]{0,31}")
-KEYWORDS = re.compile(
-    "auto|break|case|char|const|continue|default|do|double|else|enum|extern|float|for|goto|if|inline|int|long|main|register|restrict"
-    "|return|short|signed|sizeof|static|struct|switch|typedef|union|unsigned|void|volatile|while"
+TAKEN = re.compile(  # in C, in C++, by GNU compilers, and by the folder's own programs
+    "auto|break|case|char|const|continue|default|do|double|else|enum|extern|float|for|goto|if|inline|int|long|register|restrict|return"
+    "|short|signed|sizeof|static|struct|switch|typedef|union|unsigned|void|volatile|while"
+    "|and|and_eq|asm|bitand|bitor|bool|catch|class|compl|concept|const_cast|consteval|constexpr|constinit|co_await|co_return|co_yield"
+    "|decltype|delete|dynamic_cast|explicit|export|false|friend|mutable|namespace|new|noexcept|not|not_eq|nullptr|operator|or|or_eq"
+    "|private|protected|public|reinterpret_cast|requires|static_assert|static_cast|template|this|thread_local|throw|true|try|typeid"
+    "|typename|typeof|using|virtual|xor|xor_eq|linux|unix|main|state|printf|scanf|.*_t|ea_.*"
 )
 
 
@@ -35,9 +39,9 @@ def lower(
     plan: LearningPlan | None = None,
 ) -> Artifact:
     """Write the runtime, the network's tables and what build systems want. Raise Unsupported before any file is written."""
-    if not PREFIX.fullmatch(prefix) or KEYWORDS.fullmatch(prefix) or prefix.startswith("ea_"):
+    if not PREFIX.fullmatch(prefix) or TAKEN.fullmatch(prefix):
         raise ValueError(
-            f"prefix is {prefix!r}; it must be a C name in lower case, at most 32 letters, not beginning with ea_"
+            f"prefix is {prefix!r}; it must be a C name in lower case, at most 32 letters, that C, C++ and this runtime leave free"
         )
     reasons = list(refusals(net))
     if reasons:
@@ -51,6 +55,7 @@ def lower(
         shutil.copyfile(build.RUNTIME / name, folder / name)
     (folder / "model.c").write_text(model.source(table, net, prefix))
     (folder / "model.h").write_text(model.header(table, net, prefix))
+    (folder / f"{prefix}_model.h").write_text(model.alias(prefix))
     (folder / "harness").mkdir(exist_ok=True)
     for name in ("harness.c", "harness.h", "port_uart.c"):
         shutil.copyfile(build.HARNESS / name, folder / "harness" / name)
@@ -61,10 +66,13 @@ def lower(
     if plan is not None:
         learned = learning.write(net, plan, table)
         (folder / "edge_anp_learn.c").write_text(build.amalgamate_learner())
-        for name in ("edge_anp_learn.h", "edge_anp_learn_table.h", "edge_anp_save.h"):
+        for name in ("edge_anp_learn.h", "edge_anp_learn_table.h", "edge_anp_save.h", "edge_anp_log.h"):
             shutil.copyfile(build.RUNTIME / name, folder / name)
         (folder / "learn.c").write_text(learning.source(learned, prefix))
         (folder / "learn.h").write_text(learning.header(learned, plan, prefix))
+        learn_folder.write_harness(folder / "harness_learn", learned, net, plan, prefix)
+        with (folder / "README.md").open("a") as page:
+            page.write(learn_folder.readme(learned, net, plan, prefix, table.state_bytes))
     return describe(folder, NAME, runners, net, golden)
 
 

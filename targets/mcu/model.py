@@ -107,6 +107,11 @@ def built_in(prefix: str) -> str:
     )
 
 
+def alias(prefix: str) -> str:
+    """PREFIX_model.h: model.h by a name that another network's folder does not have."""
+    return '/* model.h by a name of its own, for firmware with several networks. */\n#include "model.h"\n'
+
+
 def header(table: Table, net: IntegerNetwork, prefix: str) -> str:
     """model.h."""
     big, contract = prefix.upper(), net.input

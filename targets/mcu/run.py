@@ -13,6 +13,7 @@ from typing import Any
 from edge_anp.errors import BadFile
 from edge_anp.integer import IntegerNetwork
 from targets.mcu import build, link, model
+from targets.mcu.changes import changes
 from targets.mcu.cores import CORES, Core
 from targets.mcu.session import Session, layer_sizes
 
@@ -69,8 +70,12 @@ HARNESS = (build.HARNESS / "harness.c", build.HARNESS / "port_files.c")
 
 
 def open_session(folder: Path, runner: str, net: IntegerNetwork, limit_s: float, **options: Any) -> Session:
-    """Build and start what `runner` names, with the folder's network linked in, and begin with it."""
+    """Build and start what `runner` names, with the folder's network linked in, and begin with it.
+
+    A file that was changed since it was written is named: in what the session says it `ran`, and where the runtime refuses to begin.
+    """
     prefix, numbers = read_model(folder)
+    changed = list(changes(folder, net, prefix))
     kind, _, port = runner.partition(":")
     if kind == "serial":
         session = Session(
@@ -88,8 +93,15 @@ def open_session(folder: Path, runner: str, net: IntegerNetwork, limit_s: float,
         )
         session = start(program, runner, limit_s, model.built_in(prefix), folder / "model.c", **options)
         session.sizes, session.inputs = layer_sizes(net), net.input.size
+    session.ran += "".join(f"; {name} is not as edge-anp writes it, from line {line} on" for name, line in changed)
     try:
         session.begin()
+    except BadFile as error:
+        session.close()
+        if not changed:
+            raise
+        name, line = changed[0]
+        raise BadFile(folder / name, f"it is not what `compile` wrote; {error.what}", f"line {line}") from error
     except BaseException:
         session.close()
         raise

@@ -24,14 +24,20 @@ class Workload:
 
 
 def _layer(
-    rng: np.random.Generator, name: str, size: int, sources: tuple[tuple[int, int, int], ...], keep: int, vth: int
+    rng: np.random.Generator,
+    name: str,
+    size: int,
+    sources: tuple[tuple[int, int, int], ...],
+    keep: int,
+    vth: int,
+    input_shift: int = 2,
 ) -> IntegerLayer:
     """A plain LIF layer, its thresholds around `vth` as quantization leaves them; sources: (source, its size, scale of its weights)."""
     connections = tuple(
         IntegerConnection(
             s,
             (Dense(np.clip(rng.normal(0, scale, (size, n)), -127, 127).astype(np.int8)),),
-            2,
+            input_shift if s == INPUT else 2,
             int(s >= 0 and name == "hidden"),
         )
         for s, n, scale in sources
@@ -51,7 +57,7 @@ def sparse(inputs: int, count: int, steps: int = STEPS) -> np.ndarray:
 
 
 def dense() -> Workload:
-    """One layer, 700 -> 128, 36 of 700 inputs active (facts/mcu.md 4.3)."""
+    """One layer, 700 -> 128, 36 of 700 inputs active."""
     layer = _layer(np.random.default_rng(SEED), "only", 128, ((INPUT, 700, 40),), 230, 2500)
     return Workload(IntegerNetwork(MCU16, (layer,), InputContract((700,))), sparse(700, 36))
 
@@ -62,6 +68,18 @@ def recurrent() -> Workload:
     hidden = _layer(rng, "hidden", 64, ((INPUT, 40, 40), (0, 64, 20)), 230, 450)
     out = _layer(rng, "out", 10, ((0, 64, 40),), 243, 900)
     work = Workload(IntegerNetwork(MCU16, (hidden, out), InputContract((40,))), sparse(40, 4, 4 * STEPS))
+    rate = reference.run(work.net, work.raster).spikes[0].mean()
+    assert 0.08 <= rate <= 0.12, f"hidden activity is {rate:.3f}"
+    return work
+
+
+def graded() -> Workload:
+    """8-128-10 with recurrence, the shape of the digits: half of its inputs are numbers of 1..127, 10 +- 2 % of the hidden layer spikes."""
+    rng = np.random.default_rng(SEED)
+    hidden = _layer(rng, "hidden", 128, ((INPUT, 8, 40), (0, 128, 20)), 230, 5000, -1)
+    out = _layer(rng, "out", 10, ((0, 128, 40),), 243, 1500)
+    numbers = sparse(8, 4, 4 * STEPS) * rng.integers(1, 128, (4 * STEPS, 8), np.int8)
+    work = Workload(IntegerNetwork(MCU16, (hidden, out), InputContract((8,), scale=1 / 127)), numbers)
     rate = reference.run(work.net, work.raster).spikes[0].mean()
     assert 0.08 <= rate <= 0.12, f"hidden activity is {rate:.3f}"
     return work
@@ -92,4 +110,9 @@ def convolutional() -> Workload:
     return Workload(IntegerNetwork(MCU16, (one, two, out), InputContract((1, 28, 28))), sparse(784, 39, 10))
 
 
-WORKLOADS: dict[str, Callable[[], Workload]] = {"dense": dense, "recurrent": recurrent, "convolutional": convolutional}
+WORKLOADS: dict[str, Callable[[], Workload]] = {
+    "dense": dense,
+    "recurrent": recurrent,
+    "graded": graded,
+    "convolutional": convolutional,
+}

@@ -23,13 +23,17 @@ class Int32(Integers):
 
     def shifted(self, g: Graph, c: IntegerConnection, x: Tensor, name: str) -> Tensor:
         """|w x| + 2^(-F-1) < 2^24, so -F <= 24."""
-        for j, op in enumerate(c.path):
-            x = apply(g, op, x, f"{name}_{j}")
-        x = g.cast(x, INT32)
+        x = g.cast(self.path(g, c, x, name), INT32)
         if c.shift < 0:
             return divided(g, x, -c.shift, 24)
         factor = 2 ** min(c.shift, LARGEST_SHIFT)
         return x if factor == 1 else g.elementwise("Mul", x, integer(g, factor))
+
+    def path(self, g: Graph, c: IntegerConnection, x: Tensor, name: str) -> Tensor:
+        """w x: the maps of a connection."""
+        for j, op in enumerate(c.path):
+            x = apply(g, op, x, f"{name}_{j}")
+        return x
 
     def leaked(self, g: Graph, of: Leak, x: Tensor, name: str) -> Tensor:
         """|v k| <= 2^(15+S), and S <= 12."""

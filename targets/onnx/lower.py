@@ -12,9 +12,10 @@ import onnx
 from edge_anp.artifact import SEMANTICS, Artifact, describe
 from edge_anp.errors import Unsupported
 from edge_anp.integer import IntegerNetwork
+from edge_anp.ondevice_plan import LearningPlan
 from edge_anp.synapses import Diagonal
 from edge_anp.topology import INPUT
-from targets.onnx import maps, step
+from targets.onnx import learning, maps, step
 from targets.onnx.carried import Carried
 from targets.onnx.floating import Floating
 from targets.onnx.int32 import Int32
@@ -22,8 +23,10 @@ from targets.onnx.int32 import Int32
 NAME = "onnx"
 
 
-def lower(net: IntegerNetwork, folder: Path, network: Any = None, golden: str = "") -> Artifact:
-    """Write step_q.onnx and step_i32.onnx, and step_float.onnx if there is a float `network` (with numpy arrays).
+def lower(
+    net: IntegerNetwork, folder: Path, network: Any = None, golden: str = "", plan: LearningPlan | None = None
+) -> Artifact:
+    """Write step_q.onnx and step_i32.onnx, step_float.onnx if there is a float `network` (with numpy arrays), learn_*.onnx if a `plan`.
 
     Raise Unsupported, all reasons at once, before any file is written.
     """
@@ -33,9 +36,12 @@ def lower(net: IntegerNetwork, folder: Path, network: Any = None, golden: str = 
     models = {f.runner: model(net, f, golden) for f in (Carried(), Int32())}
     if network is not None:
         models[Floating.runner] = model(network, Floating(), golden)
+    runners = tuple(models)
+    if plan is not None:
+        models |= learning.models(net, plan)
     for runner, made in models.items():
         onnx.save(made, folder / f"{runner}.onnx")
-    return describe(folder, NAME, tuple(models), net, golden)
+    return describe(folder, NAME, runners, net, golden)
 
 
 def model(network: Any, flavor: step.Flavor, golden: str) -> onnx.ModelProto:

@@ -5,6 +5,8 @@ With integers below 2^24 in them every sum is exact, in any order.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from edge_anp.synapses import AvgPool2d, Convolution, Dense, Diagonal, Map, MaxPool2d, SumPool2d, Window
@@ -38,7 +40,7 @@ def apply(g: Graph, op: Map, x: Tensor, name: str) -> Tensor:
     return g.node("AveragePool", [x], op.out_shape, FLOAT, **windows(op), count_include_pad=1)
 
 
-def windows(op: Window) -> dict[str, tuple[int, ...]]:
+def windows(op: Window) -> dict[str, Any]:
     """How a window slides, in ONNX's words."""
     return {"kernel_shape": op.kernel, "strides": op.stride, "pads": (*op.padding, *op.padding)}
 

@@ -13,7 +13,14 @@ import onnxruntime
 from edge_anp.errors import BadFile
 from edge_anp.integer import Trace
 
-TYPES = {"tensor(float)": np.float32, "tensor(int8)": np.int8, "tensor(int32)": np.int32}
+TYPES = {
+    "tensor(float)": np.float32,
+    "tensor(int8)": np.int8,
+    "tensor(int32)": np.int32,
+    "tensor(uint8)": np.uint8,
+    "tensor(uint32)": np.uint32,
+}
+RAN = f"onnxruntime {onnxruntime.__version__} (cpu, 1 thread)"
 
 
 class Engine(Protocol):
@@ -78,7 +85,7 @@ class Session:
                         made[k] = np.empty((steps, answer[k].size), answer[k].dtype)
                     made[k][t] = answer[k].reshape(-1)
         except Exception as error:  # onnxruntime's own kinds of exceptions share no base
-            raise bad(self.path, f"it stops while it runs ({_first_line(error)})") from error
+            raise bad(self.path, f"it stops while it runs ({first_line(error)})") from error
         return self._trace(made, steps)
 
     def _trace(self, made: Mapping[int, np.ndarray], steps: int) -> Trace:
@@ -95,26 +102,31 @@ class Session:
 def open_session(folder: Path, runner: str) -> Session:
     """Open `runner` in onnxruntime, on one thread. Raise BadFile unless the file is one that `lower` writes."""
     path = Path(folder) / f"{runner}.onnx"
+    engine = open_engine(path)
+    try:
+        inputs = {i.name: np.zeros(i.shape, TYPES[i.type]) for i in engine.get_inputs()}
+        metadata = engine.get_modelmeta().custom_metadata_map
+        return Session(path, engine, inputs, metadata, RAN)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise bad(path, f"it is another model ({first_line(error)})") from error
+
+
+def open_engine(path: Path) -> onnxruntime.InferenceSession:
+    """A file in onnxruntime, on one thread."""
     if not path.is_file():
         raise bad(path, "there is no such file")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4  # what onnxruntime has to say comes as an exception
     try:
-        engine = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise bad(path, f"onnxruntime refuses it ({_first_line(error)})") from error
-    try:
-        inputs = {i.name: np.zeros(i.shape, TYPES[i.type]) for i in engine.get_inputs()}
-        metadata = engine.get_modelmeta().custom_metadata_map
-        return Session(path, engine, inputs, metadata, f"onnxruntime {onnxruntime.__version__} (cpu, 1 thread)")
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise bad(path, f"it is another model ({_first_line(error)})") from error
+        raise bad(path, f"onnxruntime refuses it ({first_line(error)})") from error
 
 
 def bad(path: Path, what: str) -> BadFile:
     return BadFile(path, what, should_be="the file that `edge-anp compile --target onnx` wrote there")
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]

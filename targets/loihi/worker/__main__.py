@@ -8,6 +8,7 @@ python worker --serve lava.npz --runner RUNNER --shm PREFIX --folder FOLDER
 import argparse
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -80,10 +81,10 @@ def check_golden(folder, runner):
 
 
 def serve(path, runner, prefix, folder):
-    """Answer requests until stdin ends; then end this whole process group and every shared-memory segment of its prefix."""
+    """Answer requests until stdin ends: whoever asked is gone, so all of this goes too."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # Lava prints; the answers have a channel of their own
-    lines, group = os.fdopen(os.dup(0)), os.getpgrp() == os.getpid()
+    lines = os.fdopen(os.dup(0))
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     name_segments(prefix)
@@ -93,11 +94,7 @@ def serve(path, runner, prefix, folder):
         for line in lines:
             requests.append(line.strip())
             ready.release()
-        for segment in Path("/dev/shm").glob(f"{prefix}*"):
-            segment.unlink()
-        if group:
-            os.killpg(0, signal.SIGKILL)
-        os._exit(0)
+        end_all(prefix, folder)
 
     def answer(**content):
         answers.write(json.dumps(content) + "\n")
@@ -121,6 +118,20 @@ def serve(path, runner, prefix, folder):
     except BaseException as error:
         answer(error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
         time.sleep(3600)  # until stdin ends: Lava's own exit may hang
+
+
+def end_all(prefix, folder):
+    """End this process group, then remove what it leaves: a child outside of the group is the one that can."""
+    group = os.getpgrp()
+    if group != os.getpid():  # somebody else's: started by hand
+        os._exit(0)
+    if os.fork() == 0:
+        os.setsid()
+        os.killpg(group, signal.SIGKILL)
+        for segment in Path("/dev/shm").glob(f"{prefix}*"):
+            segment.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        os._exit(0)
 
 
 def load(path):

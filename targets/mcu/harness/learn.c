@@ -12,6 +12,7 @@
  *     C rows                         -> status, ticks
  *     X label, guesses, form, input  -> status, asked, right, ticks of the steps, ticks of the commit, health
  *                                       a whole trial whose world answers by `label`; guesses 0: it is told the label; 255: nothing is asked
+ *                                       by perturbation: a pair of runs, one answer each
  *                                       form + 256: the guard's advice is followed after every trial; + 512: it answers at random;
  *                                       + 1024: it says right where the answer is wrong, and wrong where it is right
  *     D place, label, guesses, form, input -> status  keep a sample, the one of place 0 first; all are as long
@@ -51,6 +52,7 @@ int main(void)
     const ea_learner *l = ea_built_in_learner;
     const ea_learn_table *t = (const ea_learn_table *)l->table;
     port_open();
+    world_open();
     for (;;) {
         uint32_t word, letter, bytes, before, ticks;
         port_read(&word, 4);

@@ -39,6 +39,14 @@ static int32_t fetch(void *context, uint32_t at, uint8_t *to, uint32_t bytes)
 
 const ea_flash world_flash = {0, SECTOR, FLASH_BYTES / SECTOR, 256, erase, program, fetch};
 
+void world_open(void)
+{
+    uint32_t k;
+    for (k = 0; k < FLASH_BYTES; k++) {
+        flash[k] = 255;
+    }
+}
+
 void world_give(void)
 {
     const uint32_t bytes = FLASH_BYTES;
@@ -94,18 +102,44 @@ static uint32_t judge(uint32_t form, uint32_t right, uint32_t trial, uint32_t as
     return ((form & WORLD_INVERTED) != 0u) ? 1u - right : right;
 }
 
-int32_t world_trial(const ea_learner *l, void *block, const uint32_t *words, uint32_t bytes, uint32_t found[5])
+/* All steps of a run that was begun. */
+static int32_t all_steps(const ea_learner *l, void *block, const uint32_t *words, uint32_t bytes, uint32_t *ticks)
 {
     const ea_table *net = (const ea_table *)l->model->table;
-    const uint32_t label = words[0], guesses = words[1], form = words[2];
-    const uint32_t one = ((form & 255u) == '1') ? (net->inputs + 31u) / 32u * 4u : net->inputs;
-    uint32_t trial = 0, at, asked = 0, right = 0, said = 0, before, ticks = 0, after = 0;
-    int32_t status = ea_learn_begin(l, block, &trial), health;
+    const uint32_t form = words[2] & 255u, one = (form == '1') ? (net->inputs + 31u) / 32u * 4u : net->inputs;
+    int32_t status = EA_OK;
+    uint32_t at, before;
     for (at = 0; status == EA_OK && at + one <= bytes - 12u; at += one) {
         before = port_ticks();
-        status = world_step(l, block, form & 255u, (const uint8_t *)&words[3] + at, one);
-        ticks += since(before);
+        status = world_step(l, block, form, (const uint8_t *)&words[3] + at, one);
+        *ticks += since(before);
     }
+    return status;
+}
+
+/* The mirrored run of a pair, whose answer is judged too. */
+static int32_t mirrored_run(const ea_learner *l, void *block, const uint32_t *words, uint32_t bytes, uint32_t *ticks)
+{
+    const uint32_t trial = ((ea_learn_head *)block)->trial;
+    int32_t status = ea_learn_begin_mirrored(l, block), given;
+    status = (status == EA_OK) ? all_steps(l, block, words, bytes, ticks) : status;
+    if (status != EA_OK) {
+        return status;
+    }
+    given = ea_learn_answer(l, block);
+    return (given < 0) ? given : ea_learn_reward(l, block, trial, 128u * judge(words[2], (given == (int32_t)words[0]) ? 1u : 0u, trial, 1));
+}
+
+int32_t world_trial(const ea_learner *l, void *block, const uint32_t *words, uint32_t bytes, uint32_t found[5])
+{
+    const uint32_t label = words[0], form = words[2], paired = (((const ea_learn_table *)l->table)->rule == 1u) ? 1u : 0u;
+    const uint32_t guesses = (paired != 0u && words[1] != 255u) ? 1u : words[1];
+    uint32_t trial = 0, asked = 0, right = 0, said = 0, before, ticks = 0, after = 0;
+    int32_t status = ea_learn_begin(l, block, &trial), health;
+    if (guesses == 255u) {
+        ((ea_learn_head *)block)->mirrored = EA_UNMOVED; /* looking is done without a perturbation */
+    }
+    status = (status == EA_OK) ? all_steps(l, block, words, bytes, &ticks) : status;
     if (status == EA_OK && guesses == 0u) {
         right = (ea_learn_best(l, block) == (int32_t)label) ? 1u : 0u;
         status = ea_learn_label(l, block, trial, label);
@@ -116,6 +150,10 @@ int32_t world_trial(const ea_learner *l, void *block, const uint32_t *words, uin
         said = judge(form, right, trial, asked);
         asked++;
         status = (given < 0) ? given : ea_learn_reward(l, block, trial, 128u * said);
+    }
+    if (status == EA_OK && paired != 0u && guesses != 255u) {
+        status = mirrored_run(l, block, words, bytes, &ticks);
+        asked++;
     }
     if (status == EA_OK && guesses == 255u) {
         right = (uint32_t)ea_learn_best(l, block);

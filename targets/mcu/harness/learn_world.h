@@ -21,6 +21,7 @@ extern int32_t world_trial(const ea_learner *l, void *block, const uint32_t *wor
 extern int32_t world_step(const ea_learner *l, void *block, uint32_t form, const void *at, uint32_t bytes);
 extern int32_t world_save(const ea_learner *l, void *block);
 extern const ea_flash world_flash;
+extern void world_open(void); /* erases the flash */
 extern void world_give(void); /* its bytes, to the port */
 extern int32_t world_put(uint32_t bytes); /* its bytes, from the port */
 

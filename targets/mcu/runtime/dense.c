@@ -1,4 +1,4 @@
-/* Dense synapses, event by event: the rows of the inputs that spiked, added up.
+/* Dense synapses of spikes, event by event: the rows of the inputs that spiked, added up.
  *
  * A weight w lies in its table as the byte w + 128, four to a word, so that sums of bytes are never negative: two sums of 16 bits
  * share a register, and n events take 128 n off at the end. EA_EVENTS = 64 bytes of at most 255 add up to 16320 < 2^16.
@@ -11,11 +11,6 @@
 #elif defined(__ARM_FEATURE_DSP) && !defined(EA_PORTABLE)
 #define EA_DSP
 #endif
-
-static inline const uint32_t *row_at(const uint32_t *weights, uint32_t bytes)
-{
-    return (const uint32_t *)(const void *)((const uint8_t *)weights + bytes);
-}
 
 #if defined(__ARM_FEATURE_MVE) && !defined(EA_PORTABLE)
 
@@ -48,19 +43,19 @@ void ea_rows(const uint32_t *weights, uint32_t words, const ea_events *events, u
 
 #else
 
-/* out += shift(lane - 128 n): with left = max(F, 0), right = max(-F, 0), ((lane << left) + offset) >> right,
+/* out += shift(lane - 128 n, F) = ((lane << left) + offset) >> right, where left = max(F, 0), right = max(-F, 0) and
  * offset = 2^(right-1) - (128 n << left).
  */
 typedef struct {
     uint32_t left, right, offset;
-} shifting;
+} lane_shift;
 
-static inline void put(int32_t *out, uint32_t lane, const shifting *s)
+static inline void put(int32_t *out, uint32_t lane, const lane_shift *s)
 {
     *out = ea_add(*out, (int32_t)((lane << s->left) + s->offset) >> s->right);
 }
 
-static inline void put_word(int32_t *out, uint32_t even, uint32_t odd, const shifting *s)
+static inline void put_word(int32_t *out, uint32_t even, uint32_t odd, const lane_shift *s)
 {
     put(&out[0], even & 0xFFFFu, s);
     put(&out[1], odd & 0xFFFFu, s);
@@ -81,7 +76,7 @@ static void sum_rows(const uint32_t *weights, const ea_events *events, uint32_t 
     uint32_t even0 = 0, odd0 = 0, even1 = 0, odd1 = 0, even2 = 0, odd2 = 0, even3 = 0, odd3 = 0;
     const uint32_t *at = events->at, *end = &events->at[n];
     do {
-        const uint32_t *row = row_at(weights, *at++);
+        const uint32_t *row = ea_row(weights, *at++);
         uint32_t a, b;
         LDRD(a, b, row, 0);
         UXTAB16_ODD(odd0, a);
@@ -115,7 +110,7 @@ static void sum_rows(const uint32_t *weights, const ea_events *events, uint32_t 
     uint32_t even0 = 0, odd0 = 0, even1 = 0, odd1 = 0;
     const uint32_t *at = events->at, *end = &events->at[n];
     do {
-        const uint32_t *row = row_at(weights, *at++);
+        const uint32_t *row = ea_row(weights, *at++);
         const uint32_t a = row[0], b = row[1];
         odd0 += (a >> 8) & LANES;
         even0 += a & LANES;
@@ -133,7 +128,7 @@ static void sum_rows(const uint32_t *weights, const ea_events *events, uint32_t 
 /* Spikes: n rows, all columns. */
 void ea_rows(const uint32_t *weights, uint32_t words, const ea_events *events, uint32_t n, ea_target target)
 {
-    shifting s = {0, 0, 0};
+    lane_shift s = {0, 0, 0};
     int32_t *out = target.out;
     uint32_t sums[2u * COLUMNS], j, k;
     if (target.shift >= 0) {
@@ -154,34 +149,6 @@ void ea_rows(const uint32_t *weights, uint32_t words, const ea_events *events, u
 }
 
 #endif
-
-/* Numbers x: sum x (w + 128) - 128 sum x. |x| <= 128, so 64 events stay below 64 * 128 * 255 < 2^22. */
-void ea_products(const uint32_t *weights, uint32_t words, const ea_events *events, uint32_t n, ea_target target)
-{
-    int32_t *out = target.out;
-    int32_t total = 0;
-    uint32_t j, k;
-    for (k = 0; k < n; k++) {
-        total += 128 * events->values[k];
-    }
-    for (j = 0; j < words; j++) {
-        int32_t s0 = -total, s1 = -total, s2 = -total, s3 = -total;
-        for (k = 0; k < n; k++) {
-            const uint32_t w = *row_at(weights, events->at[k]);
-            const int32_t x = events->values[k];
-            s0 += x * (int32_t)(w & 255u);
-            s1 += x * (int32_t)((w >> 8) & 255u);
-            s2 += x * (int32_t)((w >> 16) & 255u);
-            s3 += x * (int32_t)(w >> 24);
-        }
-        out[0] = ea_add(out[0], ea_shift(s0, target.shift));
-        out[1] = ea_add(out[1], ea_shift(s1, target.shift));
-        out[2] = ea_add(out[2], ea_shift(s2, target.shift));
-        out[3] = ea_add(out[3], ea_shift(s3, target.shift));
-        out += 4;
-        weights++;
-    }
-}
 
 void ea_dense(const ea_map *map, const void *weights, const ea_source *source, ea_target target)
 {

@@ -14,9 +14,11 @@
 #define EA_CLASSES 240u
 #define EA_FULL 128     /* a full reward; a whole probability */
 #define EA_TRACE_MAX 255
+#define EA_FINER 4u /* bits more that the guard's slow mean has */
 
 enum { EA_DRAW_ANSWER = 16, EA_DRAW_PICK = 17, EA_DRAW_ROUND = 18, EA_DRAW_NODE = 19 };
 enum { EA_IDLE, EA_RUNNING, EA_ANSWERED, EA_REWARDED, EA_COMMITTING };
+#define EA_UNMOVED 2u /* in place of mirrored: a run without perturbation */
 enum { EA_CREDIT_ERROR, EA_CREDIT_LEARNED, EA_CREDIT_MODEL, EA_CREDIT_SHIPPED };
 
 typedef struct {
@@ -54,8 +56,9 @@ typedef struct {
     uint8_t tried[EA_GUESSES];
     uint32_t reward[2];                      /* of this run, and of the mirrored one before */
     uint32_t at_t, at_synapse, at_row, stage; /* where a commit goes on */
-    uint32_t running, good, since, judged, slow, base, age, troubled; /* the guard's: edge_anp/ondevice_guard.py */
-    uint32_t saving, saved, slot, sequence, saved_trial; /* of a save: its stage, what of it is done, where it goes */
+    uint32_t running, good, since, judged, slow, base, age, troubled, fruitless; /* the guard's: edge_anp/ondevice_guard.py */
+    uint32_t saving, saved, slot, sequence; /* of a save: its stage, what of it is done, where it goes */
+    uint32_t saved_trial, saved_running, saved_good; /* as they were when it began: trials go on meanwhile */
 } ea_learn_head;
 
 /* What moving the rows of one synapse in one step has in common. */

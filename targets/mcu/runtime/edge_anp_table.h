@@ -101,7 +101,8 @@ struct ea_events {
 };
 
 /* A form: the next events (0: none are left; begin with next = left = 0), whether there are any, and how rows of them add up.
- * One that is not referred to is left out by the linker.
+ * Where it has numbers, an odd count of events is followed by one that counts 0. A form that is not referred to is left out by the
+ * linker.
  */
 struct ea_form {
     uint32_t (*gather)(const ea_source *source, uint32_t stride, ea_events *events);
@@ -158,6 +159,12 @@ EA_INLINE int32_t ea_shift(int32_t a, int32_t shift)
         return (int32_t)((uint32_t)a << shift);
     }
     return (int32_t)((uint32_t)a + (1u << (-shift - 1))) >> -shift;
+}
+
+/* The row of weights that begins `bytes` after the first. */
+EA_INLINE const uint32_t *ea_row(const uint32_t *weights, uint32_t bytes)
+{
+    return (const uint32_t *)(const void *)((const uint8_t *)weights + bytes);
 }
 
 /* A place of the block as words or as sums. */

@@ -70,6 +70,10 @@ static uint32_t bytes_gather(const ea_source *source, uint32_t stride, ea_events
             events->values[n++] = numbers[i];
         }
     }
+    if ((n & 1u) != 0u) { /* then there is room for one more, EA_EVENTS being even */
+        events->at[n] = 0;
+        events->values[n] = 0;
+    }
     events->next = i;
     return n;
 }

@@ -131,7 +131,7 @@ int32_t ea_learn_reward(const ea_learner *learner, void *block, uint32_t trial, 
     const ea_learn_table *t;
     const int32_t error = ea_learn_open(learner, block, &t);
     ea_learn_head *head = (ea_learn_head *)block;
-    uint32_t c, sum, gone, bad;
+    uint32_t c, sum, gone, bad, others, left;
     const uint16_t *v;
     int16_t *e;
     if (error != EA_OK) {
@@ -149,12 +149,14 @@ int32_t ea_learn_reward(const ea_learner *learner, void *block, uint32_t trial, 
     sum = softmax(learner, t, (uint8_t *)block);
     gone = tried_sum(t, (const uint8_t *)block);
     bad = gone * (uint32_t)EA_FULL / sum;
+    others = classes(learner) - head->given;
+    left = sum - gone; /* others v + left <= 241 * 65535, times 128 below 2^31 */
     v = (const uint16_t *)(const void *)&((uint8_t *)block)[t->v];
     e = ea_shorts((uint8_t *)block, t->e);
     for (c = 0; c < classes(learner); c++) {
         const int32_t p = (int32_t)(v[c] * (uint32_t)EA_FULL / sum);
         const int32_t yes = p - ((c == head->tried[head->given - 1u]) ? EA_FULL : 0);
-        const int32_t no = (was_tried(head, c) != 0u) ? p : -(int32_t)(bad * v[c] / ((sum == gone) ? 1u : sum - gone));
+        const int32_t no = (was_tried(head, c) != 0u) ? p : -(int32_t)(bad * (others * v[c] + left) / ((others * left == 0u) ? 1u : 2u * others * left));
         e[c] = (int16_t)(((int32_t)reward * yes + (EA_FULL - (int32_t)reward) * no + EA_FULL / 2) >> 7);
     }
     balance(e, classes(learner), head->tried[head->given - 1u]);

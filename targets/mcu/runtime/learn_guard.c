@@ -1,8 +1,8 @@
 /* The guard: what the rewards say of the weights; edge_anp/ondevice_guard.py, number for number. */
 #include "edge_anp_learn_table.h"
 
-#define EA_LONGER 3u /* the slow mean: 2^3 times as long as the fast one, and kept with 4 bits more */
-#define EA_FINER 4u
+#define EA_LONGER 3u /* the slow mean: 2^3 times as long as the fast one */
+#define EA_PATIENT 3u
 #define EA_MANY (1u << 30) /* where counts of trials end */
 
 /* A running mean that begins as the mean of `count` values and becomes one over 2^longest. */
@@ -46,6 +46,7 @@ void ea_learn_saved(ea_learn_head *head)
 /* The world may have changed: what learning does in it is measured anew. */
 void ea_learn_rolled_back(ea_learn_head *head)
 {
+    head->fruitless = (head->troubled == 0u) ? 0u : (head->fruitless < EA_PATIENT) ? head->fruitless + 1u : EA_PATIENT;
     head->since = 0;
     head->age = 0;
     head->troubled = 1;
@@ -83,7 +84,12 @@ int32_t ea_learn_health(const ea_learner *learner, const void *block)
         if (head->since < 2u * window || head->since % window != 0u) {
             return EA_KEEP;
         }
-        return (slow(head) > head->base + t->gain) ? EA_SAVE : (2u * slow(head) > 2u * head->base + t->gain) ? EA_KEEP : EA_ROLL_BACK;
+        if (slow(head) > head->base + 2u * t->gain) {
+            return EA_SAVE;
+        }
+        return (2u * slow(head) > 2u * head->base + t->gain || head->base < 2u * t->drop || head->since < (2u * window) << head->fruitless)
+                   ? EA_KEEP
+                   : EA_ROLL_BACK;
     }
     if (head->running + t->drop < head->good) {
         return EA_ROLL_BACK;

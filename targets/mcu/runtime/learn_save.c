@@ -107,8 +107,8 @@ static void write_head(const ea_learn_table *t, const uint8_t *block, uint32_t w
     words[EA_J_LEARNER] = t->crc;
     words[EA_J_TRIAL] = head->saved_trial;
     words[EA_J_SEED] = head->seed;
-    words[EA_J_RUNNING] = head->running;
-    words[EA_J_GOOD] = head->slow >> 4;
+    words[EA_J_RUNNING] = head->saved_running;
+    words[EA_J_GOOD] = head->saved_good;
     words[EA_J_BYTES] = t->weight_bytes;
     words[EA_J_CRC] = ea_crc(0, &block[t->weights], t->weight_bytes);
     words[EA_J_HEAD_CRC] = ea_crc(0, words, 4u * EA_J_HEAD_CRC);
@@ -160,6 +160,8 @@ static int32_t begin(const ea_learn_table *t, ea_learn_head *head, const ea_flas
     head->sequence = (found == EA_OK) ? words[EA_J_SEQUENCE] + 1u : 1u;
     head->saved = 0;
     head->saved_trial = head->trial;
+    head->saved_running = head->running;
+    head->saved_good = head->slow >> EA_FINER;
     head->saving = EA_ERASING;
     return EA_OK;
 }

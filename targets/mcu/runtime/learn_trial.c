@@ -112,7 +112,7 @@ static void learn_layer(const ea_learner *l, const ea_learn_table *t, uint8_t *b
             learn_connect(m, state, &c[k], &source, weights, drive, layer->size);
         }
     }
-    if (t->rule == 1u) {
+    if (t->rule == 1u && ((const ea_learn_head *)(const void *)block)->mirrored != EA_UNMOVED) {
         ea_perturb(t, (const ea_learn_head *)(void *)block, index, layer->size, drive);
     }
     if (layer->neuron == EA_SUBTRACT && layer->leak.each == 0u && m->kernels->lif != NULL) {

@@ -114,7 +114,7 @@ from pathlib import Path
 from targets.loihi import run
 signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background inherit that it is ignored
 with run.Session(Path(sys.argv[1]), sys.argv[2], 60) as session:
-    print(session.process.pid, session.prefix, flush=True)
+    print(session.process.pid, session.prefix, session.place.name, flush=True)
     time.sleep(60)
 """
 
@@ -125,15 +125,16 @@ def test_ctrl_c_and_a_parent_that_is_killed(end, runner, folder):
     command = [sys.executable, "-c", SCRIPT, str(folder), runner]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
-        pid, prefix = parent.stdout.readline().split()
+        pid, prefix, place = parent.stdout.readline().split()
         assert group(int(pid))
         parent.send_signal(end)
         parent.wait(timeout=20)
     deadline = time.monotonic() + 10
-    while group(int(pid)) and time.monotonic() < deadline:
+    while (group(int(pid)) or Path(place).exists()) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert group(int(pid)) == []
     assert list(run.SHARED_MEMORY.glob(f"{prefix}*")) == []
+    assert not Path(place).exists()
 
 
 SMALL = 'mount -t tmpfs -o size={size} tmpfs /dev/shm && exec "$@"'

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from targets.loihi import learning, run, trials
+from targets.loihi import learning, run, trials, xor
 from targets.loihi.learning import Layer, Rule
 
 PYTHONS = [pytest.param(None, id="lava_env"), pytest.param(run.ROOT / ".venv-lava-newer/bin/python", id="newer")]
@@ -66,6 +66,24 @@ def test_two_patterns_are_learned_from_right_or_wrong():
     rights = [trials.two_patterns(partial(learning.run, [layer]), seed) for seed, layer in enumerate(layers)]
     last = np.array([right[-100:].mean() for right in rights])
     assert (last > 0.9).sum() >= 9, last.tolist()
+
+
+def test_xor_in_lava_as_predicted(tmp_path):
+    """A hidden layer and a readout, each with a third factor of its own."""
+    layers = xor.layers(0)
+    learning.write(layers, tmp_path / "lava.npz")
+    want = xor.learn(partial(learning.run, layers), 0, 30)
+    with run.Session(tmp_path, "lava-fixed", 60) as lava:
+        assert np.array_equal(xor.learn(lava.exchange, 0, 30), want)
+    assert all(np.any(a.w != b.w) for a, b in zip(layers, xor.layers(0), strict=True))
+
+
+@pytest.mark.slow
+def test_xor_needs_a_hidden_layer_that_learns():
+    """From right or wrong alone: with it, past 80 % of drawn answers; without, near chance."""
+    rights = {w: xor.learn(partial(learning.run, xor.layers(1)), 1, with_hidden=w)[-300:].mean() for w in (True, False)}
+    assert rights[True] > 0.8
+    assert rights[False] < 0.7
 
 
 def test_without_a_reward_no_weight_moves_but_by_lavas_own_leak():

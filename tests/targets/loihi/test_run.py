@@ -9,6 +9,7 @@ from edge_anp import artifact, conformance, integer, reference, target
 from edge_anp.conformance_networks import random_network, random_raster
 from edge_anp.errors import BadFile, ToolMissing
 from edge_anp.integer import LOIHI2
+from edge_anp.verify import verify
 from targets.loihi import TARGET, lower, run
 from targets.loihi.sweep import CASES, every_neuron, raster
 
@@ -79,6 +80,13 @@ def test_lavas_own_runtime(python, tmp_path):
             assert conformance.first_difference(reference.run(net, x), lava.run(x)) is None
 
 
+def test_verify_takes_the_fast_runner_unless_the_other_is_named(tmp_path):
+    net = random_network(10, LOIHI2)
+    target.compile_to(TARGET, net, tmp_path / "out", None, [random_raster(net, 0, 3)])
+    for runner, ran in ((None, "lava-fixed"), ("lava-runtime", "lava-runtime")):
+        assert set(verify(tmp_path / "out", [random_raster(net, 1, 4)], runner).runners) == {ran}
+
+
 def test_an_artifact_runs_without_edge_anp(tmp_path):
     """`python worker` in the folder, in an environment that has lava-nc and nothing of ours."""
     net = random_network(10, LOIHI2)
@@ -108,6 +116,9 @@ def test_no_lava_is_one_clear_error(monkeypatch, tmp_path):
 
     monkeypatch.setenv(run.VARIABLE, sys.executable)
     with pytest.raises(ToolMissing, match=r"ModuleNotFoundError.*lava.*tools/lava_env"):
+        TARGET.open(tmp_path, "lava-fixed")
+    monkeypatch.setenv(run.VARIABLE, str(tmp_path / "lava.npz"))
+    with pytest.raises(ToolMissing, match=r"lava\.npz cannot be run: .*tools/lava_env"):
         TARGET.open(tmp_path, "lava-fixed")
 
 

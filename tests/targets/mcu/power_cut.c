@@ -90,6 +90,22 @@ static int32_t save(void *memory)
     return status;
 }
 
+/* A save, with a trial between every two of its calls, whose commit must wait. */
+static int32_t save_among_trials(void)
+{
+    static const uint32_t bits[1] = {5};
+    int32_t status;
+    while ((status = ea_learn_save(&network_learner, block, &device)) == EA_MORE) {
+        uint32_t trial = 0;
+        if (ea_learn_begin(&network_learner, block, &trial) != EA_OK || ea_learn_step_bits(&network_learner, block, bits) != EA_OK ||
+            ea_learn_answer(&network_learner, block) < 0 || ea_learn_reward(&network_learner, block, trial, roll() % 129u) != EA_OK ||
+            ea_learn_commit(&network_learner, block, 0) != EA_BUSY) {
+            return EA_ORDER;
+        }
+    }
+    return status;
+}
+
 static int32_t forget(void)
 {
     int32_t status;
@@ -183,6 +199,17 @@ int main(int count, char **words)
     if (boot() != last) {
         FAIL;
     }
+    /* trials go on while a save is under way: what was when it began is saved */
+    (void)ea_learn_init(&network_learner, block, sizeof block, 1);
+    for (k = 0; k < t->weight_bytes; k++) {
+        ((uint8_t *)block)[t->weights + k] = (uint8_t)roll();
+    }
+    ((ea_learn_head *)(void *)block)->trial = 1000;
+    now = ea_learn_crc(&network_learner, block);
+    if (save_among_trials() != EA_OK || boot() != now || ((const ea_learn_head *)(const void *)other)->trial != 1000u) {
+        FAIL;
+    }
+    last = now;
     /* while it is forgotten, the newest goes last */
     memcpy(before, flash, sizeof flash);
     for (k = 0; k < 2u * slot / sector * ERASE; k++) {

@@ -5,10 +5,13 @@ import subprocess
 import numpy as np
 import pytest
 
-from edge_anp import conformance, demo_net, tasks
+from edge_anp import conformance, demo_net, reference, tasks
 from edge_anp.compilation import compile_network
 from edge_anp.conformance_networks import random_network
+from edge_anp.integer import MCU16, IntegerConnection, IntegerLayer, IntegerNetwork, IntegerNeuron, Leak
 from edge_anp.snntorch_model import read
+from edge_anp.synapses import Dense
+from edge_anp.topology import INPUT, InputContract
 from edge_anp.verify import verify
 from targets.mcu import QEMU, run, tables
 from targets.mcu.cores import CORES
@@ -73,10 +76,14 @@ def test_the_portable_kernels_are_the_same_functions(core):
     assert report.first is None
 
 
-def test_the_fast_kernels_are_there(tmp_path):
-    """What the equality above compares: the M4's program has UXTAB16, the M55's VADD.I16, and EA_PORTABLE neither."""
-    found = {}
-    for core, flags in (("m4", []), ("m55", []), ("m4", ["-DEA_PORTABLE"]), ("m55", ["-DEA_PORTABLE"])):
+FAST = {"m4": {"dense": "uxtab16", "products": "smlabb"}, "m55": {"dense": "vadd.i16", "products": "vmla.s32"}}
+
+
+@pytest.mark.parametrize("core", FAST)
+@pytest.mark.parametrize("file", ["dense", "products"])
+def test_the_fast_kernels_are_there(core, file):
+    """What the equality above compares: the core's own instructions, in the rows of spikes and the products of numbers."""
+    for flags, there in (([], True), (["-DEA_PORTABLE"], False)):
         words = [
             CORES[core].compiler,
             *CORES[core].flags,
@@ -85,16 +92,34 @@ def test_the_fast_kernels_are_there(tmp_path):
             "-S",
             "-o",
             "-",
-            run.build.RUNTIME / "dense.c",
+            run.build.RUNTIME / f"{file}.c",
         ]
         text = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout
-        found[core, bool(flags)] = ("uxtab16" in text, "vadd.i16" in text)
-    assert found == {
-        ("m4", False): (True, False),
-        ("m55", False): (False, True),
-        ("m4", True): (False,) * 2,
-        ("m55", True): (False,) * 2,
-    }
+        assert (FAST[core][file] in text) is there
+
+
+def numbers_only(size: int, inputs: int) -> IntegerNetwork:
+    """One layer that never spikes, so that its membranes are the rounded sums of its input themselves."""
+    rng = np.random.default_rng([size, inputs])
+    weight = rng.choice(np.array([-128, -127, -1, 0, 1, 127], np.int8), (size, inputs))
+    neuron = IntegerNeuron(Leak(np.zeros(size, np.int64), 8))
+    connection = IntegerConnection(INPUT, (Dense(weight),), -int(rng.integers(1, 9)))
+    layer = IntegerLayer((size,), (connection,), np.zeros(size, np.int64), neuron, np.ones(size), "sums")
+    return IntegerNetwork(MCU16, (layer,), InputContract((inputs,), scale=0.5), "membrane_last")
+
+
+@pytest.mark.parametrize("runner", ["host", *QEMU])
+def test_products_of_any_count_and_width(runner):
+    """1 to 130 numbers, odd and even counts of them not zero, past a full list of events; 1 to 33 columns; the largest of both signs."""
+    with run.open_empty(
+        runner, 60, *((6 * 1024, 3 * 1024, 2048) if runner == "qemu:m0" else (2**16, 2**14, 2**12))
+    ) as session:
+        for size, inputs in ((1, 1), (3, 2), (4, 7), (5, 64), (17, 65), (33, 130)):
+            net, rng = numbers_only(size, inputs), np.random.default_rng(inputs)
+            raster = rng.choice(np.array([-127, -1, 0, 0, 1, 127], np.int64), (12, inputs))
+            raster[0], raster[1], raster[2] = 127, -127, np.arange(inputs) == inputs - 1
+            want, got = reference.run(net, raster), executor(session)(net, [raster])[0]
+            assert np.array_equal(want.states[0]["v"], got.states[0]["v"]), (size, inputs)
 
 
 @pytest.fixture(scope="session")
@@ -124,7 +149,7 @@ def test_verify_runs_the_host_by_default(digits):
 
 def test_the_runtime_answers_and_tests_itself(digits):
     """ea_answer is the argmax that decode.py names, and ea_selftest finds the golden checksum."""
-    from edge_anp import decode, integer, reference
+    from edge_anp import decode, integer
     from targets.mcu import TARGET
 
     net = integer.load(digits / "integer.npz")

@@ -12,7 +12,7 @@ import pytest
 from edge_anp import reference
 from edge_anp.compilation import GOLDEN
 from edge_anp.target import compile_to
-from targets.mcu import TARGET, footprint, footprint_table, lower, run, workloads
+from targets.mcu import TARGET, footprint, footprint_table, lower, results, run, workloads
 from targets.mcu.cores import CORES
 
 CASES = [(name, core) for name, cores in footprint_table.read_budget().items() for core in cores]
@@ -28,7 +28,7 @@ BARS = {
 def test_every_core_has_a_budget():
     budget = footprint_table.read_budget()
     assert set(budget) == set(workloads.WORKLOADS)
-    assert all(set(budget[name]) == set(CORES) for name in ("dense", "recurrent"))
+    assert all(set(budget[name]) == set(CORES) for name in ("dense", "recurrent", "graded"))
     assert set(CORES) - set(budget["convolutional"]) == {"m0"}  # 16 KiB of RAM are too few for its maps
 
 
@@ -40,6 +40,10 @@ def test_the_budget_is_kept(name, core):
     assert found.instructions <= BARS.get((name, core), np.inf)
     if core == "m0plus" and name == "dense":
         assert found.inference <= 2048
+
+
+def test_the_page_says_what_the_budget_holds():
+    assert results.tables(footprint_table.read_budget()) in results.PAGE.read_text()
 
 
 def test_a_figure_past_its_budget_is_named():
@@ -55,7 +59,7 @@ def test_work_grows_with_spikes(core, tmp_path):
     """At 0, 1, 5, 20 and 100 % activity; a layer at rest costs less than a fortieth of a busy one."""
     work = workloads.dense()
     lower.lower(work.net, tmp_path, "", ("host",))
-    counts = list(footprint.activity(tmp_path, work.net, core, footprint_table.RATES).values())
+    counts = list(footprint.activity(tmp_path, work.net, core, results.RATES).values())
     assert counts == sorted(counts)
     assert counts[0] < counts[-1] / 40
     assert counts[1] < counts[3] / 2

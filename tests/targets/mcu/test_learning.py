@@ -12,83 +12,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_anp.continual import schedule
+from edge_anp import simulate
+from edge_anp.conformance_networks import random_network, random_raster
 from edge_anp.errors import Unsupported
-from edge_anp.integer import MCU16, IntegerConnection, IntegerLayer, IntegerNetwork, IntegerNeuron, Leak
+from edge_anp.integer import LOIHI2, IntegerNetwork
 from edge_anp.ondevice import Learner
 from edge_anp.ondevice_guard import KEEP, ROLL_BACK, SAVE, Guard
-from edge_anp.ondevice_plan import LearningPlan
 from edge_anp.ondevice_rates import make_plan
-from edge_anp.synapses import Dense
 from edge_anp.target import compile_to, find
-from edge_anp.topology import INPUT, InputContract
-from targets.mcu import build
+from targets.mcu import build, learn_cores
 from targets.mcu.cores import CORES
 from targets.mcu.learn_run import open_learner
-from targets.mcu.learn_session import LearnSession
+from targets.mcu.learn_workloads import T, by_hand, compiled, network, rasters
 
-T, SEED = 10, 11
+SEED = 11
 SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-
-
-def network(
-    inputs: int = 16, hidden: int = 32, classes: int = 4, decode: str = "membrane_mean", deep: bool = False
-) -> IntegerNetwork:
-    """Inputs -> recurrent LIF (-> LIF) -> readout, or LIF where spikes are counted."""
-    rng = np.random.default_rng(3)
-
-    def weights(n: int, i: int, scale: int) -> tuple[Dense, ...]:
-        return (Dense(np.clip(rng.normal(0, scale, (n, i)), -127, 127).astype(np.int8)),)
-
-    def layer(n: int, connections: tuple[IntegerConnection, ...], keep: int, vth: int | None) -> IntegerLayer:
-        limits = None if vth is None else np.full(n, vth)
-        neuron = IntegerNeuron(Leak(np.full(n, keep), 8), None, limits, "none" if vth is None else "subtract")
-        return IntegerLayer((n,), connections, np.full(n, 5), neuron, np.full(n, 1 / 500))
-
-    one = IntegerConnection(INPUT, weights(hidden, inputs, 40), 3)
-    back = IntegerConnection(0, weights(hidden, hidden, 30), 1, 1)
-    layers = [layer(hidden, (one, back), 230, 500)]
-    if deep:
-        layers.append(layer(24, (IntegerConnection(0, weights(24, hidden, 40), 3),), 220, 400))
-    source = len(layers) - 1
-    out = IntegerConnection(source, weights(classes, layers[-1].size, 40), 2, int(deep))
-    layers.append(layer(classes, (out,), 243, 300 if decode == "count" else None))
-    return IntegerNetwork(
-        MCU16, tuple(layers), InputContract((inputs,), None, 0.5 if decode == "membrane_last" else 1.0), decode
-    )
-
-
-def rasters(net: IntegerNetwork, count: int = 16) -> np.ndarray:
-    """[T, S, I]: spikes, or numbers where the input is graded."""
-    rng = np.random.default_rng(4)
-    spikes = rng.random((T, count, net.input.size)) < 0.25
-    return (spikes * (rng.integers(-60, 60, spikes.shape) if net.input.scale != 1 else 1)).astype(np.int8)
-
-
-def compiled(folder: Path, net: IntegerNetwork, **options: Any) -> LearningPlan:
-    """A folder of C, and its plan."""
-    plan = make_plan(net, options.pop("learn", "all"), rasters(net), **options)
-    compile_to(find("mcu"), net, folder, None, [rasters(net)[:, 0]], None, plan)
-    return plan
-
-
-def by_hand(one: Learner | LearnSession, raster: np.ndarray, label: int, guesses: int, rows: int = 0) -> None:
-    """A trial through single calls, the same for the reference and for C."""
-    number = one.begin()
-    for x in raster:
-        one.step(x)
-    if guesses == 0:
-        one.label(number, label)
-    for _ in range(guesses):
-        answer = one.answer()
-        one.reward(number, 128 if answer == label else 32)
-        if answer == label:
-            break
-    if isinstance(one, Learner):
-        one.commit()
-    else:
-        while not one.commit(rows):
-            pass
 
 
 CASES: dict[str, tuple[IntegerNetwork, dict[str, Any], int]] = {
@@ -135,50 +73,31 @@ def test_perturbation_is_the_same_on_the_host(tmp_path):
                     one.reward(number, 128 if one.answer() == k % 4 else 0)
                 one.commit()
         assert session.crc() == reference.crc() != Learner(net, plan, SEED).crc()
-
-
-def after(session: LearnSession, net: IntegerNetwork, trials: int) -> int:
-    """The checksum after whole trials in the program's own world."""
-    chosen, some = schedule(16, trials, 1), rasters(net)
-    session.start(SEED)
-    session.trials([some[:, k] for k in chosen], chosen % 4, 2)
-    return session.crc()
-
-
-def wanted(net: IntegerNetwork, plan: LearningPlan, trials: int) -> int:
-    reference, some = Learner(net, plan, SEED), rasters(net)
-    for k in map(int, schedule(16, trials, 1)):
-        number = reference.begin()
-        for x in some[:, k]:
-            reference.step(x)
-        for _ in range(2):
-            right = reference.answer() == k % 4
-            reference.reward(number, 128 * right)
-            if right:
-                break
-        reference.commit()
-    return reference.crc()
+        session.start(SEED)
+        before = session.answers([some[:, k] for k in range(16)])
+        session.trials([some[:, k] for k in range(10)], [k % 4 for k in range(10)], 1)
+        assert session.crc() == reference.crc()
+        clean = simulate.run(net, some).states[-1]["v"].sum(0).argmax(1)
+        assert before.tolist() == clean.tolist(), "looking is done without a perturbation"
 
 
 @pytest.mark.parametrize("core", CORES)
 def test_every_core_learns_the_same(core, tmp_path):
     net = network()
     plan = compiled(tmp_path / "a", net)
-    with open_learner(tmp_path / "a", f"qemu:{core}", net, plan, 120) as session:
-        assert after(session, net, 60) == wanted(net, plan, 60)
+    assert learn_cores.found(tmp_path / "a", f"qemu:{core}", net, plan, 60)[0] == learn_cores.wanted(net, plan, 60)
 
 
 @pytest.mark.slow
-def test_a_thousand_trials_end_in_one_checksum_everywhere(tmp_path):
-    net = network()
+def test_a_large_network_learns_the_same_on_all_cores_that_hold_it(tmp_path):
+    """64-128-10; the M0+ is the M0's own instruction set on a larger board. tools/learn_cores runs a thousand trials."""
+    net = network(64, 128, 10)
     plan = compiled(tmp_path / "a", net)
-    found = {}
-    for runner in ("host", *(f"qemu:{core}" for core in CORES)):
-        with open_learner(
-            tmp_path / "a", runner, net, plan, 200, flags=SANITIZED if runner == "host" else ("-O2",)
-        ) as session:
-            found[runner] = after(session, net, 1000)
-    assert set(found.values()) == {wanted(net, plan, 1000)}
+    found = {
+        runner: learn_cores.found(tmp_path / "a", runner, net, plan, 30)[0]
+        for runner in ("host", *(f"qemu:{core}" for core in CORES if core != "m0"))
+    }
+    assert set(found.values()) == {learn_cores.wanted(net, plan, 30)}, found
 
 
 def test_looking_at_answers_changes_nothing_that_is_learned(tmp_path):
@@ -288,7 +207,9 @@ def test_power_may_fail_at_any_byte_of_a_save(saves, bits, tmp_path):
     factory reset works on anything."""
     net = network(inputs=4, hidden=5, classes=3)
     compiled(tmp_path / "a", net, bits=bits)
-    program = built_with_warnings(tmp_path / "a", tmp_path / "cut", Path(__file__).with_name("power_cut.c"), saves < 200)
+    program = built_with_warnings(
+        tmp_path / "a", tmp_path / "cut", Path(__file__).with_name("power_cut.c"), saves < 200
+    )
     for k, page in enumerate(PAGES):
         words = [program, str(saves), str(page), str((256, 512)[k % 2])]
         done = subprocess.run(words, capture_output=True, text=True, timeout=500, check=False)
@@ -323,10 +244,9 @@ def test_a_damaged_table_is_refused(tmp_path):
 
 
 def test_a_target_that_cannot_learn_says_so(tmp_path):
-    net = network()
-    plan = make_plan(net, "all", rasters(net))
+    plan, net = make_plan(network(), "all", rasters(network())), random_network(0, LOIHI2)
     with pytest.raises(Unsupported, match="does not learn"):
-        compile_to(find("onnx"), net, tmp_path / "a", None, [rasters(net)[:, 0]], None, plan)
+        compile_to(find("loihi"), net, tmp_path / "a", None, [random_raster(net, 0, 4)], None, plan)
 
 
 def test_the_firmware_example_builds_and_stays_short(tmp_path):

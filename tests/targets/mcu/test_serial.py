@@ -2,6 +2,9 @@
 
 import re
 import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -12,14 +15,12 @@ from targets.mcu import TARGET, build, run, workloads
 from targets.mcu.cores import CORES
 
 
-@pytest.fixture
-def board(tmp_path):
-    """The folder's harness, on an emulated M4 whose UART is a pseudo-terminal; yields (folder, port)."""
-    work, m4 = workloads.recurrent(), CORES["m4"]
-    folder = target.compile_to(TARGET, work.net, tmp_path / "mcu", None, [work.raster[:5]]).folder
-    sources = [folder / f for f in ("edge_anp.c", "model.c")] + sorted((folder / "harness").glob("*.c"))
+@contextmanager
+def running(sources, folder, include, flags=()):
+    """A program on an emulated M4 whose UART is a pseudo-terminal; yields the port."""
+    m4 = CORES["m4"]
     program = build.compile_core(
-        m4, sources, tmp_path / "firmware", [folder, folder / "harness"], ("-O2", "-Wall", "-Wextra", "-Werror")
+        m4, sources, folder / "firmware", include, ("-O2", "-Wall", "-Wextra", "-Werror", *flags)
     )
     words = [
         "pty" if w == "none" and before == "-serial" else w
@@ -30,10 +31,41 @@ def board(tmp_path):
         assert process.stdout is not None
         found = re.search(r"/dev/\S+", process.stdout.readline())
         assert found is not None
-        yield folder, found.group()
+        yield found.group()
     finally:
         process.kill()
         process.wait(timeout=10)
+
+
+@pytest.fixture
+def board(tmp_path):
+    """The folder's harness on a board; yields (folder, port)."""
+    work = workloads.recurrent()
+    folder = target.compile_to(TARGET, work.net, tmp_path / "mcu", None, [work.raster[:5]]).folder
+    sources = [folder / f for f in ("edge_anp.c", "model.c")] + sorted((folder / "harness").glob("*.c"))
+    with running(sources, tmp_path, [folder, folder / "harness"]) as port:
+        yield folder, port
+
+
+@pytest.mark.slow
+def test_a_board_learns_over_a_serial_line_what_an_emulated_core_learns(tmp_path):
+    """examples/learn_on_device.py, through harness_learn/ on a pseudo-terminal, and through QEMU's semihosting: the same weights."""
+    example, folder = Path(__file__).parents[3] / "examples/learn_on_device.py", tmp_path / "device"
+
+    def learn(*words):
+        done = subprocess.run(
+            [sys.executable, example, *words, folder], capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return re.findall(r"^(\S+): .* weights (\w+) on", done.stdout, re.MULTILINE)
+
+    there = learn("qemu:m4")
+    parts = [folder / f for f in ("edge_anp.c", "model.c", "edge_anp_learn.c", "learn.c")]
+    sources, flash = [*parts, *sorted((folder / "harness_learn").glob("*.c"))], "-DFLASH_BYTES=98304"
+    with running(sources, tmp_path, [folder, folder / "harness_learn"], [flash]) as port:
+        here = learn(f"serial:{port}")
+    assert [crc for _, crc in there] == [crc for _, crc in here]
+    assert here[0][0] == f"serial:{port}"
 
 
 def test_a_board_is_verified_over_a_serial_line(board):

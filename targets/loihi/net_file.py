@@ -1,4 +1,8 @@
-"""An IntegerNetwork as a lava-dl .net file (netx.py says what that is): a chain of stock LIF layers, or every reason why not."""
+"""network.net, for lava-dl's netx: a chain of stock LIF layers without loss, or every reason why it cannot be one.
+
+edge_anp/netx.py says what such a file is, and reads it. netx knows no weight exponents and no biases between multiples of 64; `NETX` is
+LOIHI2 without them, which a network can be quantized to. A readout is a LIF at the largest threshold, which it provably never reaches.
+"""
 
 from __future__ import annotations
 
@@ -7,39 +11,29 @@ from typing import Any
 
 import numpy as np
 
-from edge_anp.errors import ToolMissing, Unsupported
-from edge_anp.integer import LOIHI2, IntegerLayer, IntegerNetwork
+from edge_anp.errors import Unsupported
+from edge_anp.integer import LOIHI2, NETX, IntegerLayer, IntegerNetwork
+from edge_anp.netx import SHIFT, import_h5py
+from edge_anp.netx_weights import is_held
 from edge_anp.synapses import Conv2d, Dense
 from edge_anp.topology import INPUT
+from targets.loihi import stock
 
-SHIFT = 6
+LARGEST = LOIHI2.threshold_max >> SHIFT
+OPTION = "compile with --option netx=yes, which quantizes for it"
 
 
 def refusals(net: IntegerNetwork) -> list[str]:
-    """What a .net file cannot say."""
-    reasons = (
-        [] if net.arithmetic == LOIHI2 else [f"its arithmetic is {net.arithmetic.name}; a .net file is for loihi2"]
-    )
+    """What a .net file cannot say of a network."""
+    reasons = []
     for i, layer in enumerate(net.layers):
         who = f"layer {i}" + (f" ({layer.name})" if layer.name else "")
-        reasons += [f"{who}: {what}" for what in (*_neuron(layer), *_wiring(net, i))]
+        wiring = _wiring(net, i)
+        why = [*stock.obstacles(layer, stock.largest_drive(net, layer)), *wiring, *_numbers(layer)]
+        if not wiring and isinstance(layer.connections[0].path[0], Dense) and not is_held(*_weights(layer, i)):
+            why.append("weights that netx changes as it loads them: all zero, too large, or odd and none above zero")
+        reasons += [f"{who}: {what}" for what in why]
     return reasons
-
-
-def _neuron(layer: IntegerLayer) -> list[str]:
-    n, why = layer.neuron, []
-    if n.vth is None or n.reset != "zero" or n.reset_delay:
-        why.append("no reset to zero in the step of the spike")
-    leaks = [n.leak] if n.current_leak is None else [n.leak, n.current_leak]
-    if any(np.ptp(leak.keep) for leak in leaks):
-        why.append("leaks that differ")
-    if n.leak.keep.min() < 1 or (n.current_leak is not None and n.current_leak.keep.max() > 4095):
-        why.append("a leak of all or of nothing")
-    if np.any(layer.bias % 2**SHIFT) or np.abs(layer.bias).max(initial=0) >> SHIFT > 4095:
-        why.append("a bias that is no small multiple of 64")
-    if layer.bias.any() and n.current_leak is not None and layer.bias_into == "current":
-        why.append("a bias that adds to the current")
-    return why
 
 
 def _wiring(net: IntegerNetwork, i: int) -> list[str]:
@@ -53,26 +47,46 @@ def _wiring(net: IntegerNetwork, i: int) -> list[str]:
             why.append("a path that is no bare Dense or Conv2d")
         elif isinstance(op, Conv2d) and (op.in_shape != shape or op.out_shape != layer.shape or c.source == i):
             why.append("a convolution that is recurrent or sees its source in another shape")
-        if c.shift != SHIFT:
-            why.append(f"a weight exponent, {c.shift - SHIFT}")
     if len({type(c.path[0]) for c in layer.connections}) > 1:
         why.append("convolution and matrix in one layer")
+    if all(c.source == i for c in layer.connections):
+        why.append("nothing but itself to read")
     return list(dict.fromkeys(why))
 
 
+def _numbers(layer: IntegerLayer) -> list[str]:
+    why = [f"a weight exponent, {c.shift - SHIFT}; {OPTION}" for c in layer.connections if c.shift != SHIFT]
+    if np.any(layer.bias % 2**SHIFT) or np.abs(layer.bias).max(initial=0) > NETX.bias_max:
+        why.append(f"a bias that is no small multiple of {2**SHIFT}; {OPTION}")
+    return list(dict.fromkeys(why))
+
+
+def _weights(layer: IntegerLayer, i: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """(what the layer before is weighted with, and what the layer itself is, if it is)."""
+    sums: dict[bool, Any] = {}
+    for c in layer.connections:
+        own = c.source == i
+        sums[own] = sums.get(own, 0) + c.path[0].weight.astype(np.int64)  # type: ignore[union-attr]
+    return sums[False], sums.get(True)
+
+
 def write(net: IntegerNetwork, path: str | Path) -> None:
-    """Write a .net file. Raise Unsupported, with every reason, if the network is none that it can hold without loss."""
+    """Write a .net file. Raise Unsupported, with every reason, if the network is none that it can hold without loss.
+
+    What netx does not read, but we do: the input's largest integer, its scale and dt, and how the answer is decoded, as attributes.
+    """
     reasons = refusals(net)
     if reasons:
         raise Unsupported(reasons, "a .net file")
-    try:
-        import h5py
-    except ImportError as error:
-        raise ToolMissing("h5py, which reads and writes .net files,", "pip install h5py") from error
+    h5py = import_h5py()
     with h5py.File(path, "w") as file:
         layers: Any = file.create_group("layer")
+        layers.attrs["decode"] = net.decode
         first = _group(layers, "input")
         first["shape"] = np.array(net.input.shape)
+        first.attrs.update({"high": net.input.high, "scale": net.input.scale})
+        if net.input.dt is not None:
+            first.attrs["dt"] = net.input.dt
         for i, layer in enumerate(net.layers):
             shape = net.input.shape if i == 0 else net.layers[i - 1].shape
             if len(shape) > 1 and isinstance(layer.connections[0].path[0], Dense):
@@ -87,14 +101,13 @@ def _group(layers: Any, kind: str) -> Any:
 
 
 def _write_layer(layers: Any, i: int, layer: IntegerLayer) -> None:
-    ops = {own: [c.path[0] for c in layer.connections if (c.source == i) == own] for own in (False, True)}
-    weight, back = (sum(op.weight.astype(np.int64) for op in ops[own]) for own in (False, True))
-    (op, *_) = ops[False]
-    kind = "conv" if isinstance(op, Conv2d) else "dense_rec" if ops[True] else "dense"
+    weight, back = _weights(layer, i)
+    (op, *_) = (c.path[0] for c in layer.connections if c.source != i)
+    kind = "conv" if isinstance(op, Conv2d) else "dense" if back is None else "dense_rec"
     group = _group(layers, kind)
     group["shape"] = np.array(layer.shape)
     group["weight"] = weight
-    if ops[True]:
+    if back is not None:
         group["weight_rec"] = back
     if isinstance(op, Conv2d):
         for name in ("stride", "padding"):
@@ -104,10 +117,9 @@ def _write_layer(layers: Any, i: int, layer: IntegerLayer) -> None:
         bias = layer.bias >> SHIFT
         group["bias"] = bias.reshape(layer.shape).transpose(2, 1, 0) if len(layer.shape) == 3 else bias
     n = layer.neuron
-    assert n.vth is not None
     cell = group.create_group("neuron")
     cell["type"] = np.array(["CUBA"], "S10")
     cell["iDecay"] = 4096 - (0 if n.current_leak is None else int(n.current_leak.keep[0]))
     cell["vDecay"] = 4096 - int(n.leak.keep[0])
-    cell["vThMant"] = int(n.vth[0]) >> SHIFT
+    cell["vThMant"] = LARGEST if n.vth is None else int(n.vth[0]) >> SHIFT
     cell["refDelay"], cell["gradedSpike"] = 1, False

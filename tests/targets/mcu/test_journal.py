@@ -1,0 +1,135 @@
+"""The journal: version 1 stays readable for ever; device and host read and write the same bytes; damage and other models are found."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_anp import journal
+from edge_anp.errors import BadFile
+from edge_anp.journal import Saved
+from targets.mcu import TARGET
+from targets.mcu.learn_run import open_learner
+from targets.mcu.learn_workloads import by_hand, compiled, network, rasters
+
+GOLDEN, SECTOR = Path(__file__).with_name("journal_v1"), 512
+SANITIZED, SEED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"), 11
+NAMES = ("one", "two", "wrapped", "torn", "flipped")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("bits", [16, 8])
+def test_a_journal_of_version_1_is_read(bits, name):
+    folder = GOLDEN / f"bits{bits}"
+    layout, data = TARGET.layout(folder), (folder / f"{name}.bin").read_bytes()
+    expected = json.loads((folder / "expected.json").read_text())[name]
+    slots = journal.examine(data, layout, SECTOR)
+    assert journal.newest(slots) == expected["slot"]
+    saved = slots[expected["slot"]].saved
+    assert saved is not None
+    assert {k: getattr(saved, k) for k in ("sequence", "trial", "seed", "running", "good")} == {
+        k: expected[k] for k in ("sequence", "trial", "seed", "running", "good")
+    }
+    masters = layout.unpack(saved.weights)
+    assert [u.tolist() for u in masters] == expected["masters"]
+    assert f"{journal.masters_crc(masters, bits):08x}" == expected["crc"]
+
+
+@pytest.mark.parametrize("bits", [16, 8])
+def test_a_journal_that_is_written_today_has_the_bytes_of_version_1(bits):
+    folder = GOLDEN / f"bits{bits}"
+    layout, expected = TARGET.layout(folder), json.loads((folder / "expected.json").read_text())
+
+    def saved(name: str) -> Saved:
+        e = expected[name]
+        weights = layout.pack([np.array(u) for u in e["masters"]])
+        return Saved(e["sequence"], e["trial"], e["seed"], e["running"], e["good"], weights)
+
+    assert journal.image(layout, [saved("one"), None], SECTOR) == (folder / "one.bin").read_bytes()
+    assert journal.image(layout, [saved("one"), saved("two")], SECTOR) == (folder / "two.bin").read_bytes()
+
+
+@pytest.mark.parametrize("bits", [16, 8])
+def test_every_flipped_bit_is_found(bits):
+    """One that has a meaning costs its slot, and no other: the other slot is loaded, or the same."""
+    folder = GOLDEN / f"bits{bits}"
+    layout, data = TARGET.layout(folder), bytearray((folder / "two.bin").read_bytes())
+    slot = journal.slot_bytes(layout, SECTOR)
+    for bit in range(8 * len(data)):
+        byte, number = bit // 8 % slot, bit // 8 // slot
+        data[bit // 8] ^= 1 << bit % 8
+        slots = journal.examine(bytes(data), layout, SECTOR)
+        data[bit // 8] ^= 1 << bit % 8
+        meant = byte < 64 or 256 <= byte < 256 + layout.bytes
+        assert [s.saved is None for s in slots] == [meant and number == k for k in range(2)]
+        assert journal.newest(slots) == (0 if meant and number == 1 else 1)
+
+
+@pytest.mark.parametrize("bits", [16, 8])
+def test_the_device_writes_what_the_host_writes_and_loads_it(bits, tmp_path):
+    net = network(inputs=4, hidden=5, classes=3)
+    plan = compiled(tmp_path / "a", net, bits=bits)
+    layout, some = TARGET.layout(tmp_path / "a"), rasters(net)
+    with open_learner(tmp_path / "a", "host", net, plan, 60, flags=SANITIZED) as session:
+        session.start(SEED)
+        crcs = []
+        for k in range(3):
+            by_hand(session, some[:, k], k % 3, 2)
+            session.save()
+            crcs.append(session.crc())
+        dump = session.flash()
+        slots = journal.examine(dump, layout)
+        assert journal.newest(slots) == 0
+        saved = [slot.saved for slot in slots]
+        assert [s.sequence for s in saved if s is not None] == [3, 2]
+        assert [journal.masters_crc(layout.unpack(s.weights), bits) for s in saved if s is not None] == [
+            crcs[2],
+            crcs[1],
+        ]
+        assert journal.image(layout, saved) == dump
+        assert saved[0] is not None
+        for first, second in ((0xFFFFFFFF, 0), (0, 0xFFFFFFFF), (4, 5), (5, 4), (1, 0x80000000), (1, 0x80000002)):
+            pair = [replace(saved[0], sequence=first), replace(saved[0], sequence=second, trial=9)]
+            session.put_flash(journal.image(layout, pair))
+            session.start(1)
+            session.load()
+            loaded = journal.newest(journal.examine(session.flash(), layout))
+            assert session.begin() == 1 + pair[loaded or 0].trial
+
+
+def test_journals_of_other_models_are_refused_by_their_hashes(tmp_path):
+    net = network(inputs=4, hidden=5, classes=3)
+    plan = compiled(tmp_path / "a", net)
+    layout = TARGET.layout(tmp_path / "a")
+    with open_learner(tmp_path / "a", "host", net, plan, 60, flags=SANITIZED) as session:
+        session.start(SEED)
+        session.save()
+        saved = journal.examine(session.flash(), layout)[0].saved
+        shipped = session.crc()
+        for other in (replace(layout, network=layout.network ^ 1), replace(layout, learner=layout.learner ^ 1)):
+            data = journal.image(other, [saved, None])
+            assert journal.newest(journal.examine(data, layout)) is None
+            assert journal.foreign(journal.examine(data, layout))
+            session.put_flash(data)
+            session.start(SEED)
+            with pytest.raises(BadFile, match="EA_OTHER_MODEL"):
+                session.load()
+            assert session.crc() == shipped
+
+
+def test_a_table_that_is_none_is_named(tmp_path):
+    text = (GOLDEN / "bits16" / "learn.c").read_text()
+    with pytest.raises(BadFile, match="there is no such file"):
+        TARGET.layout(tmp_path)
+    for change, what in (
+        (text.replace("0x314C4145u", "0x314C4146u"), "holds no learner's table"),
+        (text.replace("0x314C4145u, 0x00000001u", "0x314C4145u, 0x00000002u"), "its table has version 2"),
+        (text.replace("0x00000005u", "0x00000006u", 1), "the checksum of its table is wrong"),
+    ):
+        (tmp_path / "learn.c").write_text(change)
+        with pytest.raises(BadFile, match=what):
+            TARGET.layout(tmp_path)
