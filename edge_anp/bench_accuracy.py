@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from edge_anp.bench_cells import SEEDS, Cell, run_cells
+from edge_anp.bench_cells import Cell, collect, of, run_cells, said_missing
 from edge_anp.network import Connection, Layer, Network
 from edge_anp.neurons import LIF, Readout
 from edge_anp.synapses import Conv1d, Dense
@@ -23,6 +23,7 @@ from edge_anp.topology import INPUT
 RATES = (1e-3, 2e-3, 4e-3, 8e-3, 16e-3)
 LARGE = (1e-2, 1e-1, 1.0, 10.0, 100.0)  # of plain SGD, for rules that the source paper runs without a scale
 TASKS = ("digits", "braille7", "fsdd")
+LONG: dict[str, Any] = {"updates": 6000, "batch": 256, "seeds": 3, "search_seeds": 1, "search_updates": 1000}  # MNIST's
 PAPER_SIGMA = (("sigma", 0.3),)  # noise of 0.001 flips no spike
 RULES: tuple[tuple[str, str, str], ...] = (
     ("bptt", "label", "T"),
@@ -31,6 +32,10 @@ RULES: tuple[tuple[str, str, str], ...] = (
     ("feedback-anp", "score", "0"), ("feedback-anp", "score", "8"), ("feedback-anp", "score", "T"), ("onestep", "label", "0"),
     ("eprop-random", "label", "0"), ("eprop-symmetric", "label", "0"), ("reinforce", "reward", "T"),
     ("np-trace", "score", ""), ("anp", "score", ""), ("wp", "score", ""),
+)  # fmt: skip
+MNIST: tuple[tuple[str, str, str, str], ...] = (
+    ("feedback-anp", "reward", "0", "end"), ("feedback-anp", "label", "8", "streaming"), ("bptt", "label", "T", "end"),
+    ("feedback-anp", "label", "T", "end"), ("feedback-anp", "reward", "T", "end"),
 )  # fmt: skip
 BATCHES = {"braille7": 64}
 CRITICAL = {2: 12.71, 3: 4.303, 5: 2.776, 10: 2.262}  # Student's t, 95 %, two-sided, by the number of pairs
@@ -79,39 +84,48 @@ def all_cells(own: str | None = None) -> list[Cell]:
                 cell = replace(cell, optimizer="SGD", error="streaming", switches=PAPER_SIGMA)
             cells.append(cell)
     for network in ("two-layers", "convolution"):
-        cells += [replace(c, network=network) for c in cells if c.task == "digits" and c.network == "recurrent-128"]
+        same = [c for c in cells if c.task == "digits" and c.network == "recurrent-128"]
+        cells += [replace(c, network=network, seeds=5) for c in same]
+    for rule, signal, look_back, error in MNIST if own is None else ((own, "own", "", "end"),):
+        shown = look_back if rule == "feedback-anp" else ""
+        cells.append(Cell("mnist", "recurrent-256", rule, signal, shown, error, **LONG))
     return cells
 
 
 def rates(cell: Cell) -> Sequence[float]:
-    """The grid of a cell: five rates for every rule."""
-    return LARGE if cell.optimizer == "SGD" else RATES
+    """The grid of a cell, the same for every rule of a table: five rates; on MNIST three."""
+    return LARGE if cell.optimizer == "SGD" else RATES[1:4] if cell.task == "mnist" else RATES
 
 
 def bench_accuracy(
     out: Path, own: str | None, only: str | None, jobs: int, seeds: int, console: Console | None = None
 ) -> list[dict]:
-    """Do what is missing, print the tables, and write accuracy.json and accuracy.md into `out`; only: cells whose name holds this."""
-    console = console or Console()
-    cells = [c for c in all_cells(own) if only is None or only in c.name]
+    """Do what is missing, and write accuracy.json and accuracy.md into `out`: of all cells that are done, by now or by then.
+
+    only: do cells whose name holds this.
+    """
+    console, mine = console or Console(), all_cells(own)
+    cells = [c for c in mine if only is None or only in c.name]
     if not cells:
-        raise ValueError(f"no cell holds {only!r}; there are: {', '.join(c.name for c in all_cells(own))}")
-    rows = run_cells(cells, rates, build, out / "cells" / "accuracy.jsonl", SEEDS[:seeds], jobs, console)
-    text = tables(rows)
+        raise ValueError(f"no cell holds {only!r}; there are: {', '.join(c.name for c in mine)}")
+    file = out / "cells" / "accuracy.jsonl"
+    run_cells(cells, rates, build, file, seeds, jobs, console)
+    rows, missing = collect(mine if own is None else [*all_cells(), *mine], rates, file)
+    text = tables(rows, missing)
     console.print(text)
     (out / "accuracy.json").write_text(json.dumps(rows, indent=1) + "\n")
     (out / "accuracy.md").write_text(text)
     return rows
 
 
-def tables(rows: list[dict[str, Any]]) -> str:
-    """One table for each task and network; differences to BPTT paired by seed, with a 95 % interval."""
+def tables(rows: list[dict[str, Any]], missing: Sequence[str] = ()) -> str:
+    """One table for each task and network; differences to BPTT in points, paired by seed, with a 95 % interval."""
     lines = ["# Learning rules side by side", "", f"`edge-anp bench accuracy`: {__doc__}".strip(), ""]
     for task, network in dict.fromkeys((r["task"], r["network"]) for r in rows):
         here = [r for r in rows if (r["task"], r["network"]) == (task, network)]
         base = {r["seed"]: r["accuracy"] for r in here if r["rule"] == "bptt"}
-        head = "| rule | learns from | look-back | error | rate | accuracy | to BPTT, points | asked a run | passes | seconds | search |"
-        lines += [f"## {task}, {network}", "", head, "|" + "---|" * 11]
+        head = "| rule | learns from | look-back | error | rate | seeds | accuracy | to BPTT | asked a run | passes | seconds | search |"
+        lines += [f"## {task}, {network}", "", head, "|" + "---|" * 12]
         for rule in dict.fromkeys((r["rule"], r["signal"], r["look_back"], r["error"]) for r in here):
             each = [r for r in here if (r["rule"], r["signal"], r["look_back"], r["error"]) == rule]
             accuracy = [r["accuracy"] for r in each]
@@ -121,11 +135,11 @@ def tables(rows: list[dict[str, Any]]) -> str:
             note = f" ({stopped} stopped)" if stopped else ""
             seconds = mean(r["seconds"] for r in each)
             lines.append(
-                f"| {rule[0]} | {rule[1]} | {rule[2]} | {rule[3]} | {each[0]['rate']:g} | {mean(accuracy):.4f}{spread}{note} "
+                f"| {rule[0]} | {rule[1]} | {rule[2]} | {rule[3]} | {each[0]['rate']:g} | {of(each)} | {mean(accuracy):.4f}{spread}{note} "
                 f"| {difference(each, base)} | {asked} | {each[0]['forward_passes']:,} | {seconds:.0f} | {each[0]['trials']} |"
             )
         lines.append("")
-    return "\n".join(lines)
+    return "\n".join(lines + said_missing(missing))
 
 
 def difference(rows: list[dict[str, Any]], base: dict[int, float]) -> str:

@@ -73,6 +73,12 @@ def _paper(options: Options) -> None:
     bench_paper(options.out, options.rule, options.only, options.jobs, options.seeds or 5)
 
 
+def _integers(options: Options) -> None:
+    from edge_anp.bench_integers import bench_integers
+
+    bench_integers(options.out, options.only, options.jobs, options.seeds or 5)
+
+
 BENCHMARKS: dict[str, Callable[[Options], None]] = {
     "digits": _digits,
     "conformance": _conformance,
@@ -83,4 +89,5 @@ BENCHMARKS: dict[str, Callable[[Options], None]] = {
     "learning": _learning,
     "accuracy": _accuracy,
     "paper": _paper,
+    "integers": _integers,
 }

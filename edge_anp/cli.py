@@ -206,9 +206,11 @@ def report_(folder: Annotated[Path, typer.Argument(help="what `compile` wrote")]
 @reported
 def bench(
     name: Annotated[
-        str, typer.Argument(help="digits, accuracy, paper, learning: rules; conformance, speed; loihi: Lava")
+        str, typer.Argument(help="digits, accuracy, integers, paper, learning: rules; conformance, speed; loihi: Lava")
     ],
-    seeds: Annotated[int | None, typer.Option(help="how many; default: accuracy 10, paper 5, others 3")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="how many; default: accuracy 10, paper, integers 5, others 3")
+    ] = None,
     jobs: Annotated[int, typer.Option(help="processes at once")] = 2,
     neuron_steps: Annotated[int, typer.Option(help="conformance: how many")] = 10_000_000,
     rule: Annotated[

@@ -20,6 +20,7 @@ from edge_anp.integer import IntegerNetwork
 from edge_anp.learning import checkpoint, parallel, presets
 from edge_anp.learning.decorrelation import Decorrelated
 from edge_anp.learning.fit import History, evaluate, measured
+from edge_anp.learning.memory import keep_freed_memory
 from edge_anp.learning.rule import Rule
 from edge_anp.learning.trainer import train
 
@@ -119,6 +120,7 @@ def train_run(c: Choices, folder: Path, every: int, out: Console, resume: bool =
     """Train and write the run's folder; print where it is and how good the network became."""
     if c.on not in ("float", "integer"):
         raise ValueError(f"--on is {c.on!r}; it must be float or integer")
+    keep_freed_memory()
     rule = chosen_rule(c)
     reward = None if c.reward is None else sources.load_attribute(*_attribute(c.reward))
     task = tasks.load(c.task, c.data)

@@ -2,23 +2,36 @@
 
 import json
 from concurrent.futures import Executor, Future
+from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_anp import bench_accuracy, bench_cells, bench_paper, tasks
-from edge_anp.bench_cells import Cell, Job, best_rate, measure, run_cells
+from edge_anp import bench_accuracy, bench_cells, bench_integers, bench_paper, tasks
+from edge_anp.bench_cells import Cell, Job, best_rate, collect, measure, run_cells
 from edge_anp.learning.feedback import FeedbackANP
+from edge_anp.learning.on_integers import OnIntegers
 from edge_anp.network import run
+from edge_anp.topology import InputContract
 
 CELL = Cell("digits", "recurrent-8", "feedback-anp", "reward", "0", updates=2, batch=8)
+
+
+def TWO(cell):
+    return 1e-3, 1e-2
 
 
 def test_what_is_done_is_not_done_again(tmp_path, monkeypatch):
     file = tmp_path / "cells.jsonl"
     monkeypatch.setattr(bench_cells, "ProcessPoolExecutor", lambda jobs, context: Here())
-    go = lambda: run_cells([CELL], lambda c: (1e-3, 1e-2), bench_accuracy.build, file, (42, 101))  # noqa: E731
+
+    def go():
+        run_cells([CELL], TWO, bench_accuracy.build, file, 2)
+        return collect([CELL], TWO, file)[0]
+
     rows = go()
     lines = file.read_text().splitlines()
     assert len(lines) == 2 * 2 + 2
@@ -92,7 +105,7 @@ def test_every_cell_has_its_rule_and_its_network(bench, monkeypatch):
         if cell.rule == "feedback-anp":
             assert isinstance(inner, FeedbackANP)
             assert inner.look_back == (None if cell.look_back == "T" else int(cell.look_back))
-        assert len(bench.rates(cell)) == 5
+        assert len(bench.rates(cell)) == (3 if cell.task == "mnist" else 5)
         if cell.task in ("digits", "mackey_glass", "copying"):
             task = small if cell.task == "digits" else tasks.load(cell.task)
             net = bench.build(cell.network, task, 0)
@@ -130,6 +143,73 @@ def test_tables_hold_every_rule(tmp_path, monkeypatch):
     monkeypatch.setattr(bench_accuracy, "RATES", (1e-3,))
     rows = bench_accuracy.bench_accuracy(tmp_path, None, None, 1, 2)
     assert json.loads((tmp_path / "accuracy.json").read_text()) == json.loads(json.dumps(rows))
-    assert "feedback-anp | reward | 0" in (tmp_path / "accuracy.md").read_text()
+    table = (tmp_path / "accuracy.md").read_text()
+    assert "| feedback-anp | reward | 0 | end | 0.001 | 2 of 10 |" in table
+    assert "- digits, recurrent-8: feedback-anp reward D=0 (8 of 10 seeds)" in table
     with pytest.raises(ValueError, match="no cell holds 'nothing'"):
         bench_accuracy.bench_accuracy(tmp_path, None, "nothing", 1, 2)
+
+
+def test_tables_show_what_is_done_and_name_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench_cells, "ProcessPoolExecutor", lambda jobs, context: Here())
+    cells = [replace(CELL, look_back=d, seeds=2) for d in ("0", "2", "T")]
+    monkeypatch.setattr(bench_accuracy, "all_cells", lambda own=None: cells)
+    monkeypatch.setattr(bench_accuracy, "RATES", (1e-3,))
+    bench_accuracy.bench_accuracy(tmp_path, None, "D=0", 1, 2)
+    rows = bench_accuracy.bench_accuracy(tmp_path, None, "D=2", 1, 1)  # the table goes on showing what it showed
+    assert [(r["look_back"], r["seed"]) for r in rows] == [(0, 42), (0, 101), (2, 42)]
+    missing = (tmp_path / "accuracy.md").read_text().split("## Missing")[1]
+    assert "D=0" not in missing
+    assert "- digits, recurrent-8: feedback-anp reward D=2 (1 of 2 seeds), feedback-anp reward D=T\n" in missing
+
+
+@pytest.mark.parametrize(
+    ("rule", "given", "shown"),
+    [("bptt", "", "T"), ("onestep", "", 0), ("readout", "", 0), ("reinforce", "", 0), ("np-trace", "", 0), ("feedback-anp", "8", 8),
+     ("feedback-anp", "T", "T")],
+)  # fmt: skip
+def test_a_row_says_how_far_its_rule_looks_back(rule, given, shown):
+    cell = replace(CELL, rule=rule, look_back=given, signal="label")
+    assert bench_cells._row(Job(cell, 1.0, 1, True), {"key": "k", "accuracy": 1.0}, 10)["look_back"] == shown
+
+
+@pytest.mark.parametrize("on", ["quantized", "integer"])
+def test_integers_are_judged_as_integers(on, monkeypatch):
+    judged = []
+    monkeypatch.setattr(bench_cells, "evaluate", lambda net, samples: judged.append(net) or 0.5)
+    measure(Job(replace(CELL, on=on), 1e-3, 1, True), bench_accuracy.build)
+    assert isinstance(judged[0], OnIntegers)
+    assert f"on={on}" in replace(CELL, on=on).name
+
+
+def test_both_ways_to_integers_stand_in_one_table():
+    rows = [
+        bench_cells._row(Job(cell, 4e-3, seed, True), {"accuracy": 0.9 - 0.01 * k, "seconds": 1.0}, 10)
+        for k, cell in enumerate(bench_integers.all_cells()[:2])
+        for seed in (42, 101)
+    ]
+    text = bench_integers.table(rows)
+    assert "| quantized afterwards | reward | 0 | 0.004 | 2 of 5 | 0.9000 ± 0.0000 |  |" in text
+    assert "| trained on integers | reward | 0 | 0.004 | 2 of 5 | 0.8900 ± 0.0000 | -1.00 ± 0.00 |" in text
+
+
+def test_the_network_of_differences_starts_by_saying_that_nothing_changes():
+    x = np.random.default_rng(0).random((4, 6, 9), np.float32)
+    samples = tasks.Samples(x, x[:, :, :1])
+    task = tasks.Task("weather", InputContract((9,)), samples, samples, samples, 0)
+    raster, _ = samples.batch(range(4))
+    out = run(bench_paper.build("rate-7-difference", task, 3), raster).states[-1]["mem"]
+    assert torch.equal(out[:, :, 0], raster[:, :, bench_paper.TEMPERATURE])
+
+
+def test_the_claims_come_from_what_is_measured():
+    def row(rule, mse, decorrelate=0.0):
+        return {"task": "weather", "network": "n", "rule": rule, "mse": mse, "look_back": 0, "decorrelate": decorrelate}
+
+    assert bench_paper.claims([row("bptt", 1.0)]) == "ANP is not measured yet."
+    said = bench_paper.claims(
+        [row("bptt", 1.0), row("anp", 4.0), row("anp", 2.0), row("anp", 1.5, 1e-3), row("np", 1.6), row("wp", 9.0)]
+    )
+    assert "weather, n: ANP's error is 1.50 times that of bptt;" in said
+    assert "beside np (1.07 times its error) it is similar" in said
+    assert "beside wp (6.00 times its error) it is strongly better" in said

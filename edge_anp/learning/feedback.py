@@ -134,7 +134,7 @@ class FeedbackANP:
                 pair
                 for i, layer in enumerate(network.layers)
                 for c in layer.connections
-                for pair in weight_gradients(c, swept.credit[i].flatten(0, 1), seen.source(c).flatten(0, 1))
+                for pair in weight_gradients(c, *seen.pairs(c, swept.credit[i]))
             ]
             state = self.follow(network, state, [self.probe(network, state, seen, ask, seed)], ask)
         return Update(by_name(network, found), state, loss)
@@ -199,7 +199,7 @@ class FeedbackANP:
         for each in zip(*parts, strict=True):
             there = [p for p in each if p is not None]
             for k in (0, 1):
-                joined[k].append(torch.cat([p[k] for p in there]) if there else None)
+                joined[k].append(_joined([p[k] for p in there]))
         return probes.follow_flips(network, state, joined[0], joined[1], self.eta, ask.total)
 
     def _last_layer(self, network: Network, seen: Observed, at: readout.Injected) -> list[tuple[Tensor, Tensor]]:
@@ -209,11 +209,11 @@ class FeedbackANP:
             slopes = [None] * (len(network.layers) - 1) + [seen.slopes(network, True)[-1]]
             nobody = {i: [] for i in range(len(network.layers))}
             credit = sweep(network, nobody, slopes, seen.trace.spikes, at.error, 0).credit[-1]
-        return [
-            pair
-            for c in last.connections
-            for pair in weight_gradients(c, credit.flatten(0, 1), seen.source(c).flatten(0, 1))
-        ]
+        return [pair for c in last.connections for pair in weight_gradients(c, *seen.pairs(c, credit))]
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor | None:
+    return torch.cat(list(parts)) if len(parts) > 1 else parts[0] if parts else None
 
 
 _NUMBERS = ("sigma", "eta", "probes", "queries", "explore")

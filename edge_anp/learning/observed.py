@@ -17,12 +17,20 @@ from edge_anp.topology import INPUT
 
 @dataclass(frozen=True, eq=False)
 class Observed:
-    """decided: u of every layer [T, B, N]; the membrane that was kept is in the trace."""
+    """decided: u of every layer [T, B, N]; the membrane that was kept is in the trace. silent: the run began in silence."""
 
     raster: Tensor
     trace: Trace
     decided: tuple[Tensor, ...]
     start: Moment
+    silent: bool = False
+
+    def pairs(self, c: Connection, credit: Float[Tensor, "T B J"]) -> tuple[Float[Tensor, "M J"], Float[Tensor, "M N"]]:
+        """Credit beside what the connection was sent; without the steps that nothing was sent to, where they add nothing."""
+        if self.silent and c.delay and all(getattr(op, "bias", None) is None for op in c.path):
+            sent = self.raster if c.source == INPUT else self.trace.spikes[c.source]
+            return credit[c.delay :].flatten(0, 1), sent[: -c.delay].flatten(0, 1)
+        return credit.flatten(0, 1), self.source(c).flatten(0, 1)
 
     def source(self, c: Connection) -> Float[Tensor, "T B N"]:
         """What a connection was sent at every step, its delay included."""
@@ -61,6 +69,7 @@ class Observed:
 def observe(network: Network, raster: Float[Tensor, "T B I"], start: Moment | None = None) -> Observed:
     """Run a network and keep what learning asks for."""
     given, start = start, begin(network, raster) if start is None else start
+    silent = given is None
     calls: list[Tensor] = []
 
     def watch(mem: Tensor, threshold: Tensor) -> Tensor:
@@ -70,7 +79,7 @@ def observe(network: Network, raster: Float[Tensor, "T B I"], start: Moment | No
     immediate = any(isinstance(x.neuron, LIF) and not x.neuron.reset_delay for x in network.layers)
     if not immediate:  # the membrane that is kept is the one that decided
         trace = run(network, raster, start=given)
-        return Observed(raster, trace, tuple(s["mem"] for s in trace.states), start)
+        return Observed(raster, trace, tuple(s["mem"] for s in trace.states), start, silent)
     trace = run(network, raster, spike=watch, start=given)
     decided: dict[int, Tensor] = {}
     for block in topology.blocks(network.layers):
@@ -79,4 +88,4 @@ def observe(network: Network, raster: Float[Tensor, "T B I"], start: Moment | No
             decided[i] = torch.stack(calls[k : len(raster) * len(firing) : len(firing)])
         del calls[: len(raster) * len(firing)]
     kept = (decided.get(i, s["mem"]) for i, s in enumerate(trace.states))
-    return Observed(raster, trace, tuple(kept), start)
+    return Observed(raster, trace, tuple(kept), start, silent)

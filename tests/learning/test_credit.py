@@ -6,8 +6,12 @@ from torch.nn import functional as F
 
 from edge_anp.learning.bptt import BPTT
 from edge_anp.learning.feedback import FeedbackANP
+from edge_anp.learning.observed import observe
 from edge_anp.learning.slopes import psi
-from edge_anp.network import run
+from edge_anp.learning.wiring import weight_gradients
+from edge_anp.network import Connection, run
+from edge_anp.synapses import Dense
+from edge_anp.topology import INPUT
 
 CASES = [
     ("subtract", True, "leak"),
@@ -133,3 +137,17 @@ def test_shared_weights_get_the_sum_of_both(make, data, asking):
     object.__setattr__(r, "weight", w.weight)
     together = gradients(net, raster, labels, asking, look_back=None)
     torch.testing.assert_close(together["0.0.weight"], apart["0.0.weight"] + apart["0.1.weight"])
+
+
+@pytest.mark.parametrize("source", [INPUT, 0])
+@pytest.mark.parametrize("delay", [0, 1, 3, 20])
+def test_steps_that_nothing_was_sent_to_add_nothing(make, data, source, delay):
+    net, (raster, _) = make(2), data(2)
+    size = raster.shape[2] if source == INPUT else net.layers[0].size
+    seen = observe(net, raster)
+    c = Connection(source, (Dense(torch.zeros(7, size, dtype=raster.dtype)),), delay)
+    sent = raster if source == INPUT else seen.trace.spikes[0]
+    late = torch.cat([torch.zeros(delay, *sent.shape[1:], dtype=raster.dtype), sent])[: len(sent)]
+    credit = torch.randn(*raster.shape[:2], 7, generator=torch.Generator().manual_seed(delay), dtype=raster.dtype)
+    ((_, got),) = weight_gradients(c, *seen.pairs(c, credit))
+    torch.testing.assert_close(got, torch.einsum("tbj,tbi->ji", credit, late))
