@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean, median, stdev
 from typing import Any
 
 import numpy as np
@@ -152,11 +152,13 @@ def tables(rows: list[dict[str, Any]], missing: Sequence[str] = ()) -> str:
         for key in dict.fromkeys((r["rule"], r["look_back"], r["decorrelate"]) for r in here):
             each = [r for r in here if (r["rule"], r["look_back"], r["decorrelate"]) == key]
             values = [r[what] for r in each]
+            stopped = sum(bool(r["stopped"]) for r in each)
             spread = f" ± {stdev(values):.6f}" if len(values) > 1 else ""
             folded = "yes" if key[2] else ""
             seconds = mean(r["seconds"] for r in each)
             lines.append(
-                f"| {key[0]} | {key[1]} | {folded} | {each[0]['rate']:g} | {of(each)} | {mean(values):.6f}{spread} | {seconds:.0f} |"
+                f"| {key[0]} | {key[1]} | {folded} | {each[0]['rate']:g} | {of(each)} | {mean(values):.6f}{spread}"
+                f"{f' ({stopped} diverged; median {median(values):.6f})' if stopped else ''} | {seconds:.0f} |"
             )
         lines.append("")
     return "\n".join([*lines, "## Which of the paper's claims hold", "", claims(rows), "", *said_missing(missing)])
@@ -164,7 +166,7 @@ def tables(rows: list[dict[str, Any]], missing: Sequence[str] = ()) -> str:
 
 ABSTRACT = """The abstract says that ANP has "similar performance [...] when compared to BPTT, strongly outperforming standard node
 perturbation and weight perturbation methods". Here every rule has its own best rate, BPTT is true backpropagation through time (the
-authors' code calls one step of it BPTT: onestep), and errors are means over seeds on the test part."""
+authors' code calls one step of it BPTT: onestep), and errors are medians over seeds on the test part."""
 
 
 def claims(rows: list[dict[str, Any]]) -> str:
@@ -175,7 +177,9 @@ def claims(rows: list[dict[str, Any]]) -> str:
         best: dict[str, float] = {}
         for rule in {r["rule"] for r in here}:
             each = [r for r in here if r["rule"] == rule]
-            by_form = [mean(_error(r) for r in each if r["decorrelate"] == d) for d in {r["decorrelate"] for r in each}]
+            by_form = [
+                median(_error(r) for r in each if r["decorrelate"] == d) for d in {r["decorrelate"] for r in each}
+            ]
             best[rule] = min(by_form)  # decorrelated or not, whichever is better
         if "anp" not in best:
             continue
