@@ -18,7 +18,7 @@ from targets.loihi import lower, run
 
 NET = random_network(49, LOIHI2)
 X = random_raster(NET, 0, 3)
-LIMIT_S = 8
+LIMIT_S, AMPLE_S = 8, 60  # for what hangs, and for what ends by itself on a busy machine
 RUNNERS = ("lava-fixed", "lava-runtime")
 
 
@@ -81,10 +81,11 @@ def test_a_model_that_fails(runner, line, words, folder, tmp_path, monkeypatch):
     opened = []
     monkeypatch.setattr(run.Session, "close", lambda self, close=run.Session.close: (opened.append(self), close(self)))
     began = time.monotonic()
+    limit = LIMIT_S if "no answer" in words else AMPLE_S
     worker = faulty(tmp_path, line)
-    with pytest.raises(Divergence, match=words), run.Session(folder, runner, LIMIT_S, worker=worker) as session:
+    with pytest.raises(Divergence, match=words), run.Session(folder, runner, limit, worker=worker) as session:
         session.run(X)
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < limit + 20
     assert nothing_left(opened[0])
 
 
