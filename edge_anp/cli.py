@@ -206,7 +206,11 @@ def report_(folder: Annotated[Path, typer.Argument(help="what `compile` wrote")]
 @reported
 def bench(
     name: Annotated[
-        str, typer.Argument(help="digits, accuracy, integers, paper, learning: rules; conformance, speed; loihi: Lava")
+        str,
+        typer.Argument(
+            help="digits, accuracy, integers, paper, learning: rules; ondevice, soak: the device's learner; "
+            "conformance, speed; loihi: Lava"
+        ),
     ],
     seeds: Annotated[
         int | None, typer.Option(help="how many; default: accuracy 10, paper, integers 5, others 3")
