@@ -9,8 +9,11 @@ import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+
+from edge_anp.errors import BadFile
 
 MAGIC, VERSION = 0x314A4145, 1
 HEAD, WEIGHTS_AT, WORDS = struct.Struct("<16I"), 256, 16
@@ -98,6 +101,15 @@ class Slot:
 def slot_bytes(layout: Layout, sector: int) -> int:
     """What a slot takes of flash: whole sectors."""
     return -(-(WEIGHTS_AT + layout.bytes) // sector) * sector
+
+
+def read(path: Path) -> bytes:
+    """A dump; raise BadFile where there is none."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        what = f"it cannot be read ({error.strerror})"
+        raise BadFile(path, what, should_be="a dump of a device's journal") from error
 
 
 def examine(data: bytes, layout: Layout, sector: int = SECTOR) -> tuple[Slot, Slot]:

@@ -58,13 +58,7 @@ def open_build(folder: Path) -> Build:
 
 def read_saved(build: Build, path: Path, sector: int) -> Saved:
     """What a device with this build would load from a dump; raise BadFile where it would load nothing."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise BadFile(
-            path, f"it cannot be read ({error.strerror})", should_be="a dump of a device's journal"
-        ) from error
-    slots = journal.examine(data, build.layout, sector)
+    slots = journal.examine(journal.read(path), build.layout, sector)
     place = journal.newest(slots)
     if place is None:
         why = "; ".join(f"slot {k}: {', '.join(slot.problems)}" for k, slot in enumerate(slots))

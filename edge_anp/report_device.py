@@ -42,12 +42,7 @@ def examine(build: Build, path: Path, sector: int) -> Found:
     """Raise BadFile for a dump that is of another model, or is none."""
     if sector < journal.WEIGHTS_AT:
         raise ValueError(f"--sector is {sector}; it must be at least {journal.WEIGHTS_AT}")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise BadFile(
-            path, f"it cannot be read ({error.strerror})", should_be="a dump of a device's journal"
-        ) from error
+    data = journal.read(path)
     slots = journal.examine(data, build.layout, sector)
     loaded = journal.newest(slots)
     if loaded is None and journal.foreign(slots):
