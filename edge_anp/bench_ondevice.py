@@ -115,7 +115,7 @@ def measure(network: Network, task: Task, wanted: Sequence[tuple[Cell, int]], se
             network, "mcu", Path(place) / "a", task.train, learn=first.learn, guesses=max(GUESSES.values()), bits=first.bits,
             budget=first.trials, every=EVERY.get(task.name, 2), rule=rule,
         )  # fmt: skip
-        with targets.find("mcu").open_learner(done.artifact.folder, "host") as session:  # type: ignore[attr-defined]
+        with device_learning.open_learner(done.artifact.folder, "host") as session:
             for cell, stream in wanted:
                 course = device_learning.follow(
                     session, done.network.input, task, part, cell.trials, GUESSES[cell.world], seed + 1000 * stream, cell.guarded, POINTS

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 
 from edge_anp import bench_ondevice_report, continual, device_learning, tasks
-from edge_anp import target as targets
 from edge_anp.bench_ondevice import GUESSES, POINTS, TRIALS, pretrain
 from edge_anp.compilation import compile_network
 from edge_anp.integer import quantize_input
@@ -54,7 +53,7 @@ def measure(task: Task, novelty: str, seed: int, folder: Path, trials: int = TRI
         done = compile_network(
             network, "mcu", Path(place) / "a", known.train, learn="all", guesses=2, budget=trials, every=2
         )
-        with targets.find("mcu").open_learner(done.artifact.folder, "host") as session:  # type: ignore[attr-defined]
+        with device_learning.open_learner(done.artifact.folder, "host") as session:
 
             def judge(samples: Samples) -> float:
                 return float(

@@ -18,8 +18,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from edge_anp import continual, tasks
-from edge_anp import target as targets
+from edge_anp import continual, device_learning, tasks
 from edge_anp.bench_ondevice import DRIFT, GUESSES, pretrain
 from edge_anp.compilation import compile_network
 from edge_anp.integer import quantize_input
@@ -97,8 +96,7 @@ def soak(network: Network, task: Task, mode: str, guarded: bool, stretched: bool
         def rows(rasters: np.ndarray) -> list[np.ndarray]:
             return list(quantize_input(rasters, done.network.input))
 
-        opened: Any = targets.find("mcu").open_learner(done.artifact.folder, "host")  # type: ignore[attr-defined]
-        with opened as session:
+        with device_learning.open_learner(done.artifact.folder, "host") as session:
             session.start(SEED)
             session.keep(rows(part.train.rasters), part.train.targets)
             test = rows(part.test.rasters)

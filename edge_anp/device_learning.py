@@ -134,6 +134,12 @@ def learn(
     return course
 
 
+def open_learner(folder: Path, runner: str) -> Any:
+    """The learner of a folder that was compiled with --learn, as its target runs it."""
+    machine: Any = targets.find(artifact.read(folder).target)
+    return machine.open_learner(folder, runner)
+
+
 def _open(
     folder: Path, machine: Any, runner: str, log: Path | None, begin_with: Path | None
 ) -> tuple[Any, Callable[[], None] | None]:

@@ -44,7 +44,7 @@ ROWS = (
     ("readout", 16, 0, (None, 6_000)),
     ("all", 8, 2, (None, 31_000)),
 )
-"""learn, bits, LW, and what issue 7 allows: instructions of a trial, bytes of RAM."""
+"""learn, bits, LW, and what is allowed: instructions of a trial, bytes of RAM."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a trial of learning costs on an M4, as built: instructions and RAM, the stack included, within what issue 7 allows."""
+"""What a trial of learning costs on an M4, as built: instructions and RAM, the stack included, within what is allowed."""
 
 from __future__ import annotations
 
