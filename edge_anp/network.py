@@ -208,6 +208,13 @@ def end(start: Moment, raster: Float[Tensor, "T B I"], trace: Trace) -> Moment:
     return moment.moment_after(start, raster, trace.spikes, trace.states)
 
 
+def joined(pieces: Sequence[Trace]) -> Trace:
+    """The pieces of a run, one after the other."""
+    spikes = tuple(torch.cat(each) for each in zip(*(p.spikes for p in pieces), strict=True))
+    states = zip(*(p.states for p in pieces), strict=True)
+    return Trace(spikes, tuple({n: torch.cat([s[n] for s in each]) for n in each[0]} for each in states))
+
+
 def _outside(
     layer: Layer, block: range, done: Mapping[int, Tensor], start: Moment, added: Tensor | None
 ) -> tuple[Tensor, ...]:

@@ -17,6 +17,7 @@ Torch has few operations on uint32, so tensors hold the words as int32, whose su
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ import numpy as np
 Integers = Any
 """An int, or integers in a numpy array or a torch tensor of any shape; each counts modulo 2^32."""
 
+WORD = 2**32 - 1
 GOLDEN = 0x9E3779B1  # a prime next to 2^32 over the golden ratio (Knuth, The Art of Computer Programming 3, 6.4)
 ROUNDS = (0x7F4A7C15, 0x85EBCA6B, 0xC2B2AE35)  # words of SplitMix64 and of MurmurHash3: they need only differ
 
@@ -64,22 +66,39 @@ def _words(*arguments: Integers) -> Any:
     """The hash as a uint32 array, or as an int32 tensor where an argument is a tensor."""
     torch = sys.modules.get("torch")  # an argument can be a tensor only where torch is imported already
     device = next((a.device for a in arguments if torch is not None and isinstance(a, torch.Tensor)), None)
+    first, rest = _of_ints(arguments)
     if torch is None or device is None:
-        arrays = [_array(a) for a in arguments]
-        words = _hash([np.atleast_1d(a) for a in arrays], np.uint32(GOLDEN), [np.uint32(c) for c in ROUNDS])
+        arrays = [_array(a) for a in rest]
+        words = _hash(
+            np.uint32(first), [np.atleast_1d(a) for a in arrays], np.uint32(GOLDEN), [np.uint32(c) for c in ROUNDS]
+        )
         return words.reshape(np.broadcast_shapes(*(a.shape for a in arrays)))
-    tensors = [a if isinstance(a, torch.Tensor) else torch.as_tensor(_array(a).view(np.int32)) for a in arguments]
+    tensors = [a if isinstance(a, torch.Tensor) else torch.as_tensor(_array(a).view(np.int32)) for a in rest]
     for a in tensors:
         if a.dtype.is_floating_point or a.dtype.is_complex or a.dtype == torch.bool:
             raise ValueError(f"noise is asked for at {a.dtype} places; they must be integers")
-    return _hash([a.to(device, torch.int32) for a in tensors], _signed(GOLDEN), [_signed(c) for c in ROUNDS])
+    words = [a.to(device, torch.int32) for a in tensors]
+    return _hash(_signed(first), words, _signed(GOLDEN), [_signed(c) for c in ROUNDS])
 
 
-def _hash(arguments: list[Any], golden: Any, constants: list[Any]) -> Any:
-    """The equation above, in place. `& 0xFFFF` undoes the sign that an int32 drags along when it is shifted."""
-    x: Any = None
+def _of_ints(arguments: Sequence[Integers]) -> tuple[int, Sequence[Integers]]:
+    """x after the ints that come first, and the arguments that are left, one at least: an int costs no tensor."""
+    x, taken = 0, 0
+    for a in arguments[:-1]:
+        if type(a) is not int:
+            break
+        x = x + a * GOLDEN & WORD
+        for c in ROUNDS:
+            x = x * (2 * x + 1) & WORD
+            x = (x >> 16) + (x << 16) + c & WORD
+        taken += 1
+    return x, arguments[taken:]
+
+
+def _hash(x: Any, arguments: list[Any], golden: Any, constants: list[Any]) -> Any:
+    """The equation above from `x` on, in place. `& 0xFFFF` undoes the sign that an int32 drags along when it is shifted."""
     for a in arguments:
-        x = a * golden if x is None else a * golden + x
+        x = a * golden + x
         for c in constants:
             factor = x + x
             factor += 1

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from edge_anp.learning.output_error import logits
 from edge_anp.learning.rule import Ask, Signal, State, Update, step_losses
 from edge_anp.learning.slopes import psi
-from edge_anp.network import Network, Trace, begin, end, run
+from edge_anp.network import Network, Trace, begin, end, joined, run
 from edge_anp.neurons import Spike, heaviside
 
 
@@ -88,6 +88,4 @@ def _step_by_step(network: Network, raster: Tensor, reset: Spike) -> Trace:
     for x in raster.split(1):
         traces.append(run(network, x, surrogate_spike, reset, moment))
         moment = end(moment, x, traces[-1]).detach()
-    spikes = tuple(torch.cat(each) for each in zip(*(t.spikes for t in traces), strict=True))
-    states = zip(*(t.states for t in traces), strict=True)
-    return Trace(spikes, tuple({n: torch.cat([s[n] for s in each]) for n in each[0]} for each in states))
+    return joined(traces)

@@ -152,7 +152,8 @@ class Perturbation:
         if self.error == "streaming":
             return ask.scores(logits, first), sums
         losses = logits.new_zeros(logits.shape[:2])
-        losses[-1] = ask.score(logits[-1])
+        if first + len(losses) == steps:
+            losses[-1] = ask.score(logits[-1])
         return losses, sums
 
     def _direction(

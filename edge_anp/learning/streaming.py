@@ -24,7 +24,7 @@ from edge_anp.learning.observed import Observed, observe
 from edge_anp.learning.output_error import TEMPERATURE, answering, output_error, running_logits, through_leaks
 from edge_anp.learning.rule import Ask, Signal, State, Update, numbers, step_losses
 from edge_anp.learning.wiring import weight_gradients
-from edge_anp.network import Layer, Network, Trace, begin, end
+from edge_anp.network import Layer, Network, Trace, begin, end, joined
 from edge_anp.neurons import LIF, Readout, Tanh, per_neuron
 
 if TYPE_CHECKING:
@@ -180,10 +180,8 @@ def _merge(found: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
 
 def _join(a: Observed, b: Observed) -> Observed:
     """Two pieces of a run, one after the other."""
-    spikes = tuple(torch.cat(x) for x in zip(a.trace.spikes, b.trace.spikes, strict=True))
-    states = tuple({n: torch.cat([x[n], y[n]]) for n in x} for x, y in zip(a.trace.states, b.trace.states, strict=True))
     decided = tuple(torch.cat(x) for x in zip(a.decided, b.decided, strict=True))
-    return Observed(torch.cat([a.raster, b.raster]), Trace(spikes, states), decided, a.start)
+    return Observed(torch.cat([a.raster, b.raster]), joined((a.trace, b.trace)), decided, a.start)
 
 
 def _forget(network: Network, a: Observed, steps: int) -> Observed:
