@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from edge_anp.learning import perturbation
+from edge_anp.learning import perturbation, weight_perturbation
 from edge_anp.learning.bptt import BPTT
 from edge_anp.learning.draws import Draw
 from edge_anp.learning.perturbation import Perturbation
@@ -71,6 +71,22 @@ def test_the_mean_of_weight_perturbation_is_the_gradient_through_time(asking, al
     assert alike(update(rule, net, raster, targets), whole) > 0.9
 
 
+def test_weight_perturbation_credits_the_noise_of_earlier_steps(make, data):
+    """One loss difference, at the end:  dL / sigma^2  sum_t trace^(T-1-t) Xi[t]."""
+    net, (raster, labels) = make(), data(batch=8)
+    last, traced = (
+        update_spiking(Perturbation("wp", sigma=0.3, error="end", per_sample=False, trace=x), net, raster, labels)
+        for x in (0.0, 0.8)
+    )
+    for k, (name, p) in enumerate(net.parameters().items()):
+        t, n = torch.arange(len(raster))[:, None], torch.arange(p.numel())
+        xi = 0.3 * gaussian(3, 0, int(Draw.WEIGHTS), t, k, n).double()
+        change = float(last[name].double().flatten() @ xi[-1] / (xi[-1] @ xi[-1]))
+        assert change != 0
+        want = change * (0.8 ** (len(raster) - 1 - t) * xi).sum(0)
+        torch.testing.assert_close(traced[name].flatten().double(), want, rtol=1e-4, atol=1e-5)
+
+
 def paper(net, raster, targets, rule, seed, sigma=1e-3):
     """The source paper's update of a sequence, from its formulas: Xi, xi fresh at every step, the loss difference of that step's batch."""
     batch = raster.shape[1]
@@ -129,7 +145,7 @@ def test_a_preset_is_the_source_papers_update(rule):
 
 
 @pytest.mark.parametrize("per_sample", [True, False])
-@pytest.mark.parametrize("kind", ["np", "anp"])
+@pytest.mark.parametrize("kind", ["np", "anp", "wp"])
 @pytest.mark.parametrize("trace", [0.0, 0.8, 1.0])
 def test_a_trial_in_pieces_is_the_trial(monkeypatch, kind, trace, per_sample):
     """What a trace remembers does not depend on how the trial is cut."""
@@ -137,6 +153,7 @@ def test_a_trial_in_pieces_is_the_trial(monkeypatch, kind, trace, per_sample):
     rule = Perturbation(kind, trace=trace, per_sample=per_sample, sigma=0.1)
     whole = update(rule, net, raster, targets)
     monkeypatch.setattr(perturbation, "CHUNK", 3)
+    monkeypatch.setattr(weight_perturbation, "DRAWN", 3)
     for name, g in update(rule, net, raster, targets).items():
         torch.testing.assert_close(g, whole[name])
 
