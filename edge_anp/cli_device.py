@@ -23,7 +23,7 @@ def dump(
     sector: Sector = 4096,
     json_file: Json = None,
 ) -> None:
-    """Show what a device has saved: both slots, what is damaged, which one it would load, and what was learned."""
+    """Show what a device has saved: its slots, what is damaged, which one it would load, and what was learned."""
     from edge_anp import report_device
     from edge_anp.migration import open_build
 
@@ -53,7 +53,7 @@ def migrate(
     source, to = journal or old / migration.JOURNAL, out_file or new / migration.JOURNAL
     if to.exists() and not force:
         raise ValueError(f"{to} is there already; name another with --out, or replace it with --force")
-    saved, fates = migration.migrate(before, after, migration.read_saved(before, source, sector))
+    saved, fates = migration.migrate(before, after, migration.read_saved(before, source, sector)[0])
     migration.write(to, after, saved, sector, force)
     out.print(report_device.fate_table(fates))
     out.print(f"written to {to}; trial {saved.trial}, seed {saved.seed} go on", markup=False, highlight=False)

@@ -147,13 +147,13 @@ def _open(
     if log is None and begin_with is None:
         return machine.open_learner(folder, runner), None
     build = migration.open_build(folder)
-    saved = None if begin_with is None else migration.read_saved(build, begin_with, journal.SECTOR)
+    saved, anchor = (None, None) if begin_with is None else migration.read_saved(build, begin_with, journal.SECTOR)
     session = machine.open_learner(folder, runner)
     one = session if log is None else Recorder(session, build.layout, log)
 
     def resume() -> None:
         assert saved is not None
-        session.put_flash(journal.image(build.layout, [saved, None]))
+        session.put_flash(journal.image(build.layout, [saved, anchor, None]))
         if isinstance(one, Recorder):
             one.resume(saved.seed, saved.trial)
         else:

@@ -1,6 +1,7 @@
-"""The journal: what a device saved of its learning, as it lies in flash; docs/journal.md is the format, version 1.
+"""The journal: what a device saved of its learning, as it lies in flash; docs/journal.md is the format, version 2.
 
-Read here as the device reads it: of two slots the newer whole one holds. A Layout says whose journal it is and where its masters lie.
+Read here as the device reads it: of two or three slots the newest whole one holds, and it names the guard's anchor.
+A Layout says whose journal it is and where its masters lie.
 """
 
 from __future__ import annotations
@@ -15,10 +16,21 @@ import numpy as np
 
 from edge_anp.errors import BadFile
 
-MAGIC, VERSION = 0x314A4145, 1
-HEAD, WEIGHTS_AT, WORDS = struct.Struct("<16I"), 256, 16
+MAGIC, VERSION, SLOTS = 0x314A4145, 2, 3
+HEAD, WEIGHTS_AT = struct.Struct("<16I"), 256
 SECTOR = 4096  # bytes, where nobody says otherwise
-NAMES: tuple[str, ...] = ("sequence", "network", "learner", "trial", "seed", "running", "good", "bytes", "weights_crc")
+NAMES: tuple[str, ...] = (
+    "sequence",
+    "network",
+    "learner",
+    "trial",
+    "seed",
+    "running",
+    "good",
+    "bytes",
+    "weights_crc",
+    "anchor",
+)
 
 
 @dataclass(frozen=True)
@@ -77,7 +89,7 @@ def masters_crc(masters: Sequence[np.ndarray], bits: int) -> int:
 
 @dataclass(frozen=True)
 class Saved:
-    """One save: what a device goes on from."""
+    """One save: what a device goes on from. anchor: the sequence of the save that its guard may go back to beside it; 0: none."""
 
     sequence: int
     trial: int
@@ -85,6 +97,7 @@ class Saved:
     running: int
     good: int
     weights: bytes
+    anchor: int = 0
 
 
 @dataclass(frozen=True)
@@ -112,18 +125,29 @@ def read(path: Path) -> bytes:
         raise BadFile(path, what, should_be="a dump of a device's journal") from error
 
 
-def examine(data: bytes, layout: Layout, sector: int = SECTOR) -> tuple[Slot, Slot]:
-    """The two slots of a dump."""
+def examine(data: bytes, layout: Layout, sector: int = SECTOR) -> tuple[Slot, ...]:
+    """The slots of a dump: two, or three if it is so long."""
     size = slot_bytes(layout, sector)
-    return _slot(data, 0, layout), _slot(data, size, layout)
+    return tuple(_slot(data, k * size, layout) for k in range(SLOTS if len(data) >= SLOTS * size else 2))
 
 
 def newest(slots: Sequence[Slot]) -> int | None:
     """Which slot the device would load; None: the shipped weights stay."""
-    a, b = (slot.saved for slot in slots)
-    if a is None or b is None:
-        return 0 if a is not None else 1 if b is not None else None
-    return int((b.sequence - a.sequence) % 2**32 < 2**31)
+    found: int | None = None
+    for k, slot in enumerate(slots):
+        best = None if found is None else slots[found].saved
+        if slot.saved is not None and (best is None or (slot.saved.sequence - best.sequence) % 2**32 < 2**31):
+            found = k
+    return found
+
+
+def anchor(slots: Sequence[Slot]) -> int | None:
+    """Which slot the guard may go back to beside the newest."""
+    place = newest(slots)
+    saved = None if place is None else slots[place].saved
+    if saved is None or not saved.anchor:
+        return None
+    return next((k for k, s in enumerate(slots) if s.saved is not None and s.saved.sequence == saved.anchor), None)
 
 
 def foreign(slots: Sequence[Slot]) -> bool:
@@ -139,10 +163,10 @@ def _slot(data: bytes, at: int, layout: Layout) -> Slot:
     if data[at : at + HEAD.size] == b"\xff" * HEAD.size:
         rest = data[at : at + WEIGHTS_AT + layout.bytes].count(0xFF) == WEIGHTS_AT + layout.bytes
         return Slot(at, ("it is erased",) if rest else ("its head is erased: a save was cut off",), rest, {}, None)
-    if words[0] != MAGIC or words[1] != VERSION:
-        what = f"its magic is {words[0]:#010x} and its version {words[1]}, not {MAGIC:#010x} and {VERSION}"
+    if words[0] != MAGIC or not 1 <= words[1] <= VERSION:
+        what = f"its magic is {words[0]:#010x} and its version {words[1]}, not {MAGIC:#010x} and 1 or {VERSION}"
         return Slot(at, (what,), False, {}, None)
-    head: dict[str, int] = dict(zip(NAMES, words[2:11], strict=True))
+    head: dict[str, int] = dict(zip(NAMES, words[2:12], strict=True))
     if zlib.crc32(data[at : at + HEAD.size - 4]) != words[15]:
         return Slot(at, ("the checksum of its head is wrong",), False, head, None)
     problems = [
@@ -155,19 +179,19 @@ def _slot(data: bytes, at: int, layout: Layout) -> Slot:
     weights = data[at + WEIGHTS_AT : at + WEIGHTS_AT + layout.bytes]
     if not problems and zlib.crc32(weights) != head["weights_crc"]:
         problems.append("the checksum of its weights is wrong")
-    kept = {name: head[name] for name in ("sequence", "trial", "seed", "running", "good")}
+    kept = {name: head[name] for name in ("sequence", "trial", "seed", "running", "good", "anchor")}
     return Slot(at, tuple(problems), False, head, None if problems else Saved(weights=weights, **kept))
 
 
 def image(layout: Layout, slots: Sequence[Saved | None], sector: int = SECTOR) -> bytes:
-    """A flash with these slots, the others erased."""
+    """A flash with these slots, those that are None erased."""
     size = slot_bytes(layout, sector)
-    data = bytearray(b"\xff" * 2 * size)
+    data = bytearray(b"\xff" * len(slots) * size)
     for place, saved in enumerate(slots):
         if saved is None:
             continue
         words = [MAGIC, VERSION, saved.sequence, layout.network, layout.learner, saved.trial, saved.seed]
-        words += [saved.running, saved.good, layout.bytes, zlib.crc32(saved.weights), 0, 0, 0, 0]
+        words += [saved.running, saved.good, layout.bytes, zlib.crc32(saved.weights), saved.anchor, 0, 0, 0]
         head = struct.pack("<15I", *words)
         head += struct.pack("<I", zlib.crc32(head))
         at = place * size

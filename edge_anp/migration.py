@@ -56,16 +56,16 @@ def open_build(folder: Path) -> Build:
     return Build(folder, integer.load(folder / "integer.npz"), machine.layout(folder))
 
 
-def read_saved(build: Build, path: Path, sector: int) -> Saved:
-    """What a device with this build would load from a dump; raise BadFile where it would load nothing."""
+def read_saved(build: Build, path: Path, sector: int) -> tuple[Saved, Saved | None]:
+    """What a device with this build would load from a dump, and its guard's anchor; raise BadFile where it would load nothing."""
     slots = journal.examine(journal.read(path), build.layout, sector)
     place = journal.newest(slots)
     if place is None:
         why = "; ".join(f"slot {k}: {', '.join(slot.problems)}" for k, slot in enumerate(slots))
         raise BadFile(path, f"a device would load nothing of it ({why})", should_be=f"a journal of {build.folder}")
-    saved = slots[place].saved
+    saved, anchor = slots[place].saved, journal.anchor(slots)
     assert saved is not None
-    return saved
+    return saved, None if anchor is None else slots[anchor].saved
 
 
 def migrate(old: Build, new: Build, saved: Saved) -> tuple[Saved, list[Fate]]:

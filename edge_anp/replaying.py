@@ -46,10 +46,10 @@ def replay_file(
     ):
         if found != wanted:
             raise BadFile(path, f"it is of another {name}, {found:08x}", "byte 8", f"of {folder}, {wanted:08x}")
-    saved = None if journal_path is None else read_saved(build, journal_path, sector)
+    saved, anchor = (None, None) if journal_path is None else read_saved(build, journal_path, sector)
     plan = ondevice_plan.load(folder / "learning.npz")
     if runner is None:
-        opened: Any = nullcontext(trial_log.Reference(build.net, plan, build.layout, saved))
+        opened: Any = nullcontext(trial_log.Reference(build.net, plan, build.layout, saved, anchor))
     else:
         machine: Any = targets.find(artifact.read(folder).target)
         if not targets.listed(runner, machine.runners):
@@ -57,7 +57,7 @@ def replay_file(
         opened = machine.open_learner(folder, runner)
     with opened as desk:
         if saved is not None and runner is not None:
-            desk.put_flash(journal.image(build.layout, [saved, None]))
+            desk.put_flash(journal.image(build.layout, [saved, anchor, None]))
         for done in trial_log.replay(log, desk, saved):
             if seen is not None:
                 seen(done, len(log.records))

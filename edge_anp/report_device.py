@@ -23,7 +23,7 @@ class Found:
 
     path: Path
     build: Build
-    slots: tuple[Slot, Slot]
+    slots: tuple[Slot, ...]
     loaded: int | None
     masters: list[np.ndarray]
     hint: str
@@ -65,11 +65,17 @@ def _hint(data: bytes, slots: Sequence[Slot], sector: int) -> str:
 
 def tables(found: Found) -> Iterator[Table]:
     """The slots, and what was learned."""
-    table = Table("", *(f"slot {k}" for k in range(2)), title=f"{found.path}: the journal of {found.build.folder}")
+    anchor = journal.anchor(found.slots)
+    table = Table(
+        "", *(f"slot {k}" for k in range(len(found.slots))), title=f"{found.path}: the journal of {found.build.folder}"
+    )
     rows: dict[str, list[str]] = {
         "byte": [str(slot.at) for slot in found.slots],
         "state": [", ".join(slot.problems) or "whole" for slot in found.slots],
-        "the device loads": ["this one" if k == found.loaded else "" for k in range(2)],
+        "the device loads": [
+            "this one" if k == found.loaded else "the guard's anchor" if k == anchor else ""
+            for k in range(len(found.slots))
+        ],
     }
     for name, form in (
         ("sequence", "d"),

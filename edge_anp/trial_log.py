@@ -19,6 +19,7 @@ from edge_anp.errors import BadFile, Divergence
 from edge_anp.integer import IntegerNetwork
 from edge_anp.journal import Layout, Saved
 from edge_anp.ondevice import Learner
+from edge_anp.ondevice_guard import FINER, Guard, Kept
 from edge_anp.ondevice_plan import LearningPlan
 
 MAGIC, VERSION = 0x31544145, 1
@@ -86,26 +87,38 @@ class Desk(Protocol):
 class Reference(Learner):
     """ondevice.py with a journal. Begins with what was saved, if anything was."""
 
-    def __init__(self, net: IntegerNetwork, plan: LearningPlan, layout: Layout, saved: Saved | None = None) -> None:
+    def __init__(
+        self,
+        net: IntegerNetwork,
+        plan: LearningPlan,
+        layout: Layout,
+        saved: Saved | None = None,
+        anchor: Saved | None = None,
+    ) -> None:
         super().__init__(net, plan)
-        self.shipped = [u.copy() for u in self.weights]
-        self.kept = None if saved is None else (layout.unpack(saved.weights), saved.trial, saved.seed)
+        self.layout, self.shipped = layout, [u.copy() for u in self.weights]
+        self.kept = Kept(saved, anchor)
 
     def start(self, seed: int) -> None:
         self._put(self.shipped)
-        self.trial, self.seed = 0, seed
+        self.trial, self.seed, self.guard = 0, seed, Guard()
 
     def save(self) -> None:
-        self.kept = ([u.copy() for u in self.weights], self.trial, self.seed)
+        running, good = self.guard.running, self.guard.slow >> FINER
+        saved = Saved(0, self.trial, self.seed, running, good, self.layout.pack(self.weights))
+        self.kept, self.guard = self.kept.save(saved, self.guard, self.plan)
 
     def load(self) -> None:
-        if self.kept is None:
+        saved = self.kept.newest
+        if saved is None:
             raise ValueError("nothing was saved that could be loaded")
-        self._put(self.kept[0])
-        _, self.trial, self.seed = self.kept
+        self._put(self.layout.unpack(saved.weights))
+        self.trial, self.seed = saved.trial, saved.seed
+        self.guard = Guard.resumed(saved.running, saved.good, self.kept.anchor is not None)
 
     def roll_back(self) -> None:
-        self._put(self.shipped if self.kept is None else self.kept[0])
+        saved, self.guard = self.kept.roll_back(self.guard)
+        self._put(self.shipped if saved is None else self.layout.unpack(saved.weights))
 
     def freeze(self, frozen: bool) -> None:
         self.frozen = frozen

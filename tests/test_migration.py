@@ -154,7 +154,8 @@ def test_the_commands_on_files(tmp_path):
     code, said = run("dump", tmp_path / "new", tmp_path / "new" / "journal.bin", "--json", tmp_path / "dump.json")
     assert code == 0, said
     assert "this one" in said
-    saved = migration.read_saved(new, tmp_path / "new" / "journal.bin", 4096)
+    saved, anchor = migration.read_saved(new, tmp_path / "new" / "journal.bin", 4096)
+    assert anchor is None
     assert saved == migrate(old, new, learned(old))[0]
     kept = (tmp_path / "new" / "journal.bin").read_bytes()
     code, said = run("migrate", tmp_path / "old", tmp_path / "new")

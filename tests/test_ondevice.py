@@ -13,7 +13,7 @@ from edge_anp import ondevice_answer, simulate
 from edge_anp.errors import Unsupported
 from edge_anp.integer import MCU16, IntegerConnection, IntegerLayer, IntegerNetwork, IntegerNeuron, Leak
 from edge_anp.ondevice import Learner, annealing, horizon, trace
-from edge_anp.ondevice_guard import KEEP, ROLL_BACK, SAVE, Guard
+from edge_anp.ondevice_guard import KEEP, LONGER, ROLL_BACK, SAVE, Guard, Kept
 from edge_anp.ondevice_plan import refusals
 from edge_anp.ondevice_rates import make_plan
 from edge_anp.synapses import Dense
@@ -279,7 +279,7 @@ def advised(rewards: Iterable[int], guard: Guard | None = None) -> tuple[list[in
     for reward in rewards:
         guard = guard.judge(plan, int(reward))
         advice.append(guard.health(plan))
-        guard = {KEEP: guard, SAVE: guard.saved(), ROLL_BACK: guard.rolled_back()}[advice[-1]]
+        guard = {KEEP: guard, SAVE: guard.saved(anchored=False), ROLL_BACK: guard.rolled_back()}[advice[-1]]
     return advice, guard
 
 
@@ -311,6 +311,36 @@ def test_a_world_that_changed_is_learned_not_fought():
     advice, _ = advised(128 * (rng.random(len(rising)) < rising), guard)
     assert advice.count(ROLL_BACK) == 1
     assert advice.count(SAVE) >= 2
+
+
+@pytest.mark.parametrize("sudden", [True, False])
+def test_the_world_of_before_comes_back_and_so_do_its_weights(sudden):
+    """Right and wrong change places for a while, and are learned so: suddenly (the rewards rise) or slowly (they fall first). When they
+    change back, the weights of before are tried after one long window, are worth more, and are saved."""
+    rng, plan = np.random.default_rng(4), learner(small()).plan
+    guard, kept, here, found = Guard(), Kept[str](), "honest", []
+    long = 1 << plan.window + LONGER
+    for t in range(40 * long):
+        inverted = 10 * long <= t < 25 * long
+        begun = (t - 10 * long) / long
+        if inverted and begun >= (0 if sudden else 3):
+            here = "inverted"
+        worth = (0.95 if inverted else 0.65) if here == ("inverted" if inverted else "honest") else 0.1
+        guard = guard.judge(plan, 128 * int(rng.random() < worth))
+        advice = guard.health(plan)
+        if advice == SAVE:
+            kept, guard = kept.save(here, guard, plan)
+        elif advice == ROLL_BACK:
+            back, guard = kept.roll_back(guard)
+            here = back or here
+        found.append((here, advice))
+        if inverted and t == 25 * long - 1:
+            assert kept == Kept("inverted", "honest")
+    after = found[25 * long :]
+    assert [here for here, _ in after].index("honest") < 1.3 * long
+    assert after[-1][0] == "honest"
+    assert kept == Kept("honest", "inverted")
+    assert not guard.troubled
 
 
 @pytest.mark.parametrize("answers", [(0,), (1, 0), (2, 3, 1)])

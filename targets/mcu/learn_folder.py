@@ -18,7 +18,7 @@ SECTORS = (256, 2048, 4096, 16_384, 131_072)
 
 
 def saves_a_day(cycles: int = CYCLES) -> int:
-    """Two slots take turns: each is erased once in two saves."""
+    """Slots take turns: each is erased once in two saves, or less often."""
     return int(2 * cycles / DAYS)
 
 
@@ -68,7 +68,8 @@ def readme(learned: LearnTable, net: IntegerNetwork, plan: LearningPlan, prefix:
 def _sector(learned: LearnTable, slot: int, sector: int) -> str:
     each = -(-slot // sector)
     calls = [each + -(-learned.weights[1] // page) + -(-HEAD // page) for page in (8, 256)]
-    return f"| {sector:,} | {2 * each:,} | {2 * each * sector:,} | {calls[0]:,} / {calls[1]:,} |"
+    taken = " / ".join(f"{n * each * sector:,}" for n in (2, 3))
+    return f"| {sector:,} | {2 * each:,} / {3 * each:,} | {taken} | {calls[0]:,} / {calls[1]:,} |"
 
 
 def write_harness(place: Path, learned: LearnTable, net: IntegerNetwork, plan: LearningPlan, prefix: str) -> None:

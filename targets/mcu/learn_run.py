@@ -47,7 +47,7 @@ def open_learner(
             place / "glue.c",
         )
         sizes = [f"-DBLOCK_BYTES={learned.block}", f"-DINPUT_BYTES={inputs}"]
-        slots = 2 * -(-(256 + learned.weights[1]) // SECTOR) * SECTOR
+        slots = 3 * -(-(256 + learned.weights[1]) // SECTOR) * SECTOR
         flash = flash and (kind == "host" or CORES[port].ram[1] > learned.block + inputs + slots + build.STACK + OWN)
         sizes += [f"-DFLASH_BYTES={slots}"] if flash else []
         include = (folder, build.HARNESS)

@@ -17,7 +17,7 @@ from targets.mcu.tables import CONNECTION, LAYER, MAP, Table
 
 MAGIC, VERSION = 0x314C4145, 1
 TABLE_WORDS, SYNAPSE_WORDS, CREDIT_WORDS, SHOWN_WORDS = 34, 17, 6, 3
-HEAD_BYTES = 128  # of ea_learn_head
+HEAD_BYTES = 140  # of ea_learn_head
 KINDS = {"error": 0, "learned": 1, "model": 2, "shipped": 3}
 OVERREAD = 16  # a row of weights may be read that far past its end
 

@@ -12,7 +12,7 @@ import numpy as np
 from edge_anp.integer import IntegerNetwork
 from edge_anp.ondevice import ANSWERED, IDLE, REWARDED, RUNNING
 from edge_anp.ondevice_answer import ONE
-from edge_anp.ondevice_guard import ROLL_BACK, SAVE, Guard
+from edge_anp.ondevice_guard import ROLL_BACK, SAVE, Guard, Kept
 from edge_anp.ondevice_plan import LearningPlan
 from targets.onnx.learn_models import Model, Values, open_models
 from targets.onnx.run import RAN
@@ -39,7 +39,8 @@ class LearnSession:
         """Begin with the weights that were shipped."""
         self.weights = self.models["learn_start"]()
         self.seed, self.trial, self.phase = seed & 0xFFFFFFFF, 0, IDLE
-        self.frozen, self.guard, self.saved = False, Guard(), self.weights
+        self.frozen, self.guard, self.kept = False, Guard(), Kept[Values]()
+        self.shipped = self.weights
 
     def begin(self, mirrored: bool = False) -> int:
         """Silence, and a new trial, whose number is returned; mirrored: the second of a pair of perturbation."""
@@ -130,11 +131,12 @@ class LearnSession:
 
     def save(self) -> None:
         """Keep the weights as they are, in memory."""
-        self.saved, self.guard = self.weights, self.guard.saved()
+        self.kept, self.guard = self.kept.save(self.weights, self.guard, self.plan)
 
     def roll_back(self) -> None:
-        """What was saved last, or what was shipped; the trial counter goes on."""
-        self.weights, self.guard, self.phase = self.saved, self.guard.rolled_back(), IDLE
+        """What was saved last, or the guard's anchor, or what was shipped; the trial counter goes on."""
+        kept, self.guard = self.kept.roll_back(self.guard)
+        self.weights, self.phase = self.shipped if kept is None else kept, IDLE
 
     def trials(
         self, rasters: Sequence[np.ndarray], labels: Sequence[int] | np.ndarray, guesses: int, guarded: bool = False

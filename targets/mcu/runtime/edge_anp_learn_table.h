@@ -18,6 +18,7 @@
 
 enum { EA_DRAW_ANSWER = 16, EA_DRAW_PICK = 17, EA_DRAW_ROUND = 18, EA_DRAW_NODE = 19 };
 enum { EA_IDLE, EA_RUNNING, EA_ANSWERED, EA_REWARDED, EA_COMMITTING };
+enum { EA_NEWEST, EA_ANCHOR, EA_TRIED }; /* in trouble: which save is on trial; the anchor was */
 #define EA_UNMOVED 2u /* in place of mirrored: a run without perturbation */
 enum { EA_CREDIT_ERROR, EA_CREDIT_LEARNED, EA_CREDIT_MODEL, EA_CREDIT_SHIPPED };
 
@@ -56,9 +57,10 @@ typedef struct {
     uint8_t tried[EA_GUESSES];
     uint32_t reward[2];                      /* of this run, and of the mirrored one before */
     uint32_t at_t, at_synapse, at_row, stage; /* where a commit goes on */
-    uint32_t running, good, since, judged, slow, base, age, troubled, fruitless; /* the guard's: edge_anp/ondevice_guard.py */
+    uint32_t running, good, since, judged, slow, base, age, troubled, fruitless, trying; /* the guard's: edge_anp/ondevice_guard.py */
+    uint32_t anchor;                        /* the sequence of the save that the guard may go back to beside the newest; 0: none */
     uint32_t saving, saved, slot, sequence; /* of a save: its stage, what of it is done, where it goes */
-    uint32_t saved_trial, saved_running, saved_good; /* as they were when it began: trials go on meanwhile */
+    uint32_t saved_trial, saved_running, saved_good, saved_anchor; /* as they were when it began: trials go on meanwhile */
 } ea_learn_head;
 
 /* What moving the rows of one synapse in one step has in common. */
@@ -80,6 +82,7 @@ extern void ea_horizon(const ea_learner *l, const ea_learn_table *t, uint8_t *bl
 extern void ea_credit(const ea_learner *l, const ea_learn_table *t, uint8_t *block, const ea_learn_credit *c);
 extern void ea_learn_ship(const ea_learner *learner, uint8_t *block);
 extern void ea_learn_judge(const ea_learn_table *t, ea_learn_head *head, uint32_t reward);
+extern int32_t ea_learn_changed(const ea_learn_table *t, const ea_learn_head *head);
 extern void ea_learn_saved(ea_learn_head *head);
 extern void ea_learn_rolled_back(ea_learn_head *head);
 extern void ea_learn_resume(ea_learn_head *head, uint32_t running, uint32_t good);

@@ -28,12 +28,17 @@ void ea_learn_judge(const ea_learn_table *t, ea_learn_head *head, uint32_t rewar
     head->judged += (head->judged < EA_MANY) ? 1u : 0u;
     head->since += (head->since < EA_MANY) ? 1u : 0u;
     head->age += (head->age < EA_MANY) ? 1u : 0u;
-    if (head->since >= window && slow(head) + t->drop >= head->good) {
+    if (head->trying != EA_ANCHOR && head->since >= window && slow(head) + t->drop >= head->good) {
         head->troubled = 0;
     }
-    if (head->since == window) {
+    if (head->trying != EA_ANCHOR && head->since == window) {
         head->base = slow(head);
     }
+}
+
+int32_t ea_learn_changed(const ea_learn_table *t, const ea_learn_head *head)
+{
+    return (head->troubled != 0u || head->running > head->base + t->drop) ? 1 : 0;
 }
 
 void ea_learn_saved(ea_learn_head *head)
@@ -41,12 +46,22 @@ void ea_learn_saved(ea_learn_head *head)
     head->good = slow(head);
     head->since = 0;
     head->troubled = 0;
+    head->trying = EA_NEWEST;
 }
 
 /* The world may have changed: what learning does in it is measured anew. */
 void ea_learn_rolled_back(ea_learn_head *head)
 {
-    head->fruitless = (head->troubled == 0u) ? 0u : (head->fruitless < EA_PATIENT) ? head->fruitless + 1u : EA_PATIENT;
+    if (head->troubled == 0u) {
+        head->trying = EA_NEWEST;
+        head->fruitless = 0;
+    } else if (head->trying == EA_NEWEST && head->anchor != 0u) {
+        head->trying = EA_ANCHOR;
+    } else if (head->trying == EA_ANCHOR) {
+        head->trying = EA_TRIED;
+    } else {
+        head->fruitless = (head->fruitless < EA_PATIENT) ? head->fruitless + 1u : EA_PATIENT;
+    }
     head->since = 0;
     head->age = 0;
     head->troubled = 1;
@@ -62,6 +77,28 @@ void ea_learn_resume(ea_learn_head *head, uint32_t running, uint32_t good)
     head->age = EA_MANY;
     head->since = 0;
     head->troubled = 0;
+    head->trying = EA_NEWEST;
+}
+
+/* What to do since a fall, when both means say nothing of the time before it. */
+static int32_t in_trouble(const ea_learn_table *t, const ea_learn_head *head, uint32_t window)
+{
+    const uint32_t now = slow(head), better = head->base + 2u * t->gain;
+    if (head->trying == EA_ANCHOR) {
+        return (head->since < window) ? EA_KEEP : (now > better) ? EA_SAVE : EA_ROLL_BACK;
+    }
+    if (head->trying == EA_NEWEST && head->anchor != 0u && head->since >= window) {
+        return EA_ROLL_BACK;
+    }
+    if (head->since < 2u * window || head->since % window != 0u) {
+        return EA_KEEP;
+    }
+    if (now > better) {
+        return EA_SAVE;
+    }
+    return (2u * now > 2u * head->base + t->gain || head->base < 2u * t->drop || head->since < (2u * window) << head->fruitless)
+               ? EA_KEEP
+               : EA_ROLL_BACK;
 }
 
 int32_t ea_learn_health(const ea_learner *learner, const void *block)
@@ -81,15 +118,7 @@ int32_t ea_learn_health(const ea_learner *learner, const void *block)
         return EA_SAVE;
     }
     if (head->troubled != 0u) {
-        if (head->since < 2u * window || head->since % window != 0u) {
-            return EA_KEEP;
-        }
-        if (slow(head) > head->base + 2u * t->gain) {
-            return EA_SAVE;
-        }
-        return (2u * slow(head) > 2u * head->base + t->gain || head->base < 2u * t->drop || head->since < (2u * window) << head->fruitless)
-                   ? EA_KEEP
-                   : EA_ROLL_BACK;
+        return in_trouble(t, head, window);
     }
     if (head->running + t->drop < head->good) {
         return EA_ROLL_BACK;

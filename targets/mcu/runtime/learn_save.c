@@ -6,11 +6,12 @@
 #define EA_JOURNAL_WORDS 16u
 #define EA_WEIGHTS_AT 256u
 #define EA_PAGE 256u
+#define EA_SLOTS 3u
 
-enum { EA_J_MAGIC, EA_J_VERSION, EA_J_SEQUENCE, EA_J_NETWORK, EA_J_LEARNER, EA_J_TRIAL, EA_J_SEED, EA_J_RUNNING, EA_J_GOOD, EA_J_BYTES, EA_J_CRC, EA_J_HEAD_CRC = 15 };
+enum { EA_J_MAGIC, EA_J_VERSION, EA_J_SEQUENCE, EA_J_NETWORK, EA_J_LEARNER, EA_J_TRIAL, EA_J_SEED, EA_J_RUNNING, EA_J_GOOD, EA_J_BYTES, EA_J_CRC, EA_J_ANCHOR, EA_J_HEAD_CRC = 15 };
 
-/* Stages of a save or of forgetting; the bytes or sectors done are in head->saved. */
-enum { EA_NOT_SAVING, EA_ERASING, EA_PROGRAMMING, EA_FORGETTING, EA_FORGETTING_LAST };
+/* Stages of a save or of forgetting, whose slots count on from EA_FORGETTING; the bytes or sectors done are in head->saved. */
+enum { EA_NOT_SAVING, EA_ERASING, EA_PROGRAMMING, EA_FORGETTING };
 
 static uint32_t slot_sectors(const ea_learn_table *t, const ea_flash *flash)
 {
@@ -24,6 +25,12 @@ static int32_t check_flash(const ea_learn_table *t, const ea_flash *flash)
     }
     return (flash->page == 0u || flash->page > EA_PAGE || (flash->page & (flash->page - 1u)) != 0u || flash->sector < EA_PAGE ||
             flash->sector % flash->page != 0u || 2u * slot_sectors(t, flash) > flash->sectors) ? EA_FLASH : EA_OK;
+}
+
+/* Two slots, or three, where the flash has room for an anchor. */
+static uint32_t slot_count(const ea_learn_table *t, const ea_flash *flash)
+{
+    return (flash->sectors / slot_sectors(t, flash) < EA_SLOTS) ? 2u : EA_SLOTS;
 }
 
 static uint32_t slot_at(const ea_learn_table *t, const ea_flash *flash, uint32_t slot)
@@ -48,7 +55,7 @@ static int32_t examine(const ea_learn_table *t, const ea_flash *flash, uint32_t 
     if (flash->read(flash->context, at, (uint8_t *)words, 4u * EA_JOURNAL_WORDS) != 0) {
         return EA_FLASH;
     }
-    if (words[EA_J_MAGIC] != EA_JOURNAL_MAGIC || words[EA_J_VERSION] != 1u || ea_crc(0, words, 4u * EA_J_HEAD_CRC) != words[EA_J_HEAD_CRC]) {
+    if (words[EA_J_MAGIC] != EA_JOURNAL_MAGIC || words[EA_J_VERSION] < 1u || words[EA_J_VERSION] > 2u || ea_crc(0, words, 4u * EA_J_HEAD_CRC) != words[EA_J_HEAD_CRC]) {
         return EA_NOTHING;
     }
     if (words[EA_J_NETWORK] != t->model || words[EA_J_LEARNER] != t->crc || words[EA_J_BYTES] != t->weight_bytes) {
@@ -67,21 +74,35 @@ static int32_t examine(const ea_learn_table *t, const ea_flash *flash, uint32_t 
 /* The slot that holds, and its head; or why there is none. */
 static int32_t newest(const ea_learn_table *t, const ea_flash *flash, uint32_t *slot, uint32_t words[EA_JOURNAL_WORDS])
 {
-    uint32_t other[EA_JOURNAL_WORDS];
-    const int32_t first = examine(t, flash, 0, words), second = examine(t, flash, 1, other);
-    uint32_t k;
-    if (first == EA_FLASH || second == EA_FLASH) {
-        return EA_FLASH;
-    }
-    *slot = 0;
-    if (second == EA_OK && (first != EA_OK || other[EA_J_SEQUENCE] - words[EA_J_SEQUENCE] < 0x80000000u)) {
-        *slot = 1;
-        for (k = 0; k < EA_JOURNAL_WORDS; k++) {
-            words[k] = other[k];
+    uint32_t other[EA_JOURNAL_WORDS], number, k;
+    int32_t found = EA_NOTHING;
+    for (number = 0; number < slot_count(t, flash); number++) {
+        const int32_t here = examine(t, flash, number, other);
+        if (here == EA_FLASH) {
+            return EA_FLASH;
         }
-        return EA_OK;
+        if (here == EA_OK && (found != EA_OK || other[EA_J_SEQUENCE] - words[EA_J_SEQUENCE] < 0x80000000u)) {
+            *slot = number;
+            for (k = 0; k < EA_JOURNAL_WORDS; k++) {
+                words[k] = other[k];
+            }
+        }
+        found = (found == EA_OK || here == EA_NOTHING) ? found : here;
     }
-    return (first == EA_OK) ? EA_OK : (first == EA_OTHER_MODEL || second == EA_OTHER_MODEL) ? EA_OTHER_MODEL : EA_NOTHING;
+    return found;
+}
+
+/* The slot of the save of this sequence, and its head: the guard's anchor. */
+static int32_t numbered(const ea_learn_table *t, const ea_flash *flash, uint32_t sequence, uint32_t *slot, uint32_t words[EA_JOURNAL_WORDS])
+{
+    uint32_t number;
+    for (number = 0; sequence != 0u && number < slot_count(t, flash); number++) {
+        if (examine(t, flash, number, words) == EA_OK && words[EA_J_SEQUENCE] == sequence) {
+            *slot = number;
+            return EA_OK;
+        }
+    }
+    return EA_NOTHING;
 }
 
 int32_t ea_learn_slot(const ea_learner *learner)
@@ -101,7 +122,7 @@ static void write_head(const ea_learn_table *t, const uint8_t *block, uint32_t w
     const ea_learn_head *head = (const ea_learn_head *)(const void *)block;
     empty(words);
     words[EA_J_MAGIC] = EA_JOURNAL_MAGIC;
-    words[EA_J_VERSION] = 1;
+    words[EA_J_VERSION] = 2;
     words[EA_J_SEQUENCE] = head->sequence;
     words[EA_J_NETWORK] = t->model;
     words[EA_J_LEARNER] = t->crc;
@@ -111,6 +132,7 @@ static void write_head(const ea_learn_table *t, const uint8_t *block, uint32_t w
     words[EA_J_GOOD] = head->saved_good;
     words[EA_J_BYTES] = t->weight_bytes;
     words[EA_J_CRC] = ea_crc(0, &block[t->weights], t->weight_bytes);
+    words[EA_J_ANCHOR] = head->saved_anchor;
     words[EA_J_HEAD_CRC] = ea_crc(0, words, 4u * EA_J_HEAD_CRC);
 }
 
@@ -148,15 +170,27 @@ static int32_t program(const ea_learn_table *t, uint8_t *block, const ea_flash *
     return (head->saved == pages + head_pages) ? EA_OK : EA_MORE;
 }
 
-/* The slot to write, and the next sequence. */
+/* The slot to write, and the next sequence. In a world that changed since, what was newest until then becomes the anchor, which is not written over. */
 static int32_t begin(const ea_learn_table *t, ea_learn_head *head, const ea_flash *flash)
 {
-    uint32_t words[EA_JOURNAL_WORDS], slot;
+    uint32_t words[EA_JOURNAL_WORDS], other[EA_JOURNAL_WORDS], slot = EA_SLOTS - 1u, kept = EA_SLOTS;
+    const uint32_t count = slot_count(t, flash);
     const int32_t found = newest(t, flash, &slot, words);
     if (found == EA_FLASH) {
         return EA_FLASH;
     }
-    head->slot = (found == EA_OK) ? 1u - slot : 0u;
+    head->saved_anchor = 0;
+    if (found == EA_OK && count == EA_SLOTS) {
+        if (ea_learn_changed(t, head) != 0) {
+            head->saved_anchor = words[EA_J_SEQUENCE];
+        } else if (numbered(t, flash, words[EA_J_ANCHOR], &kept, other) == EA_OK) {
+            head->saved_anchor = words[EA_J_ANCHOR];
+        } else {
+            kept = EA_SLOTS;
+        }
+    }
+    head->slot = (found == EA_OK) ? (slot + 1u) % count : 0u;
+    head->slot = (head->slot == kept) ? (head->slot + 1u) % count : head->slot;
     head->sequence = (found == EA_OK) ? words[EA_J_SEQUENCE] + 1u : 1u;
     head->saved = 0;
     head->saved_trial = head->trial;
@@ -197,16 +231,17 @@ int32_t ea_learn_save(const ea_learner *learner, void *block, const ea_flash *fl
         head->saving = EA_NOT_SAVING;
     }
     if (error == EA_OK) {
+        head->anchor = head->saved_anchor;
         ea_learn_saved(head);
     }
     return error;
 }
 
-/* The weights of the slot that holds, in the block. */
-static int32_t restore(const ea_learn_table *t, uint8_t *block, const ea_flash *flash, uint32_t words[EA_JOURNAL_WORDS])
+/* The weights of the slot that holds, or of the anchor, in the block. */
+static int32_t restore(const ea_learn_table *t, uint8_t *block, const ea_flash *flash, uint32_t anchor, uint32_t words[EA_JOURNAL_WORDS])
 {
     uint32_t slot;
-    const int32_t found = newest(t, flash, &slot, words);
+    const int32_t found = (numbered(t, flash, anchor, &slot, words) == EA_OK) ? EA_OK : newest(t, flash, &slot, words);
     if (found == EA_OK && flash->read(flash->context, slot_at(t, flash, slot) + EA_WEIGHTS_AT, &block[t->weights], t->weight_bytes) != 0) {
         return EA_FLASH;
     }
@@ -218,15 +253,16 @@ int32_t ea_learn_load(const ea_learner *learner, void *block, const ea_flash *fl
     const ea_learn_table *t;
     int32_t error = ready(learner, block, flash, &t);
     ea_learn_head *head = (ea_learn_head *)block;
-    uint32_t words[EA_JOURNAL_WORDS];
+    uint32_t words[EA_JOURNAL_WORDS], other[EA_JOURNAL_WORDS], slot;
     if (error != EA_OK) {
         return error;
     }
     if (head->phase == EA_COMMITTING || head->saving != EA_NOT_SAVING) {
         return EA_ORDER;
     }
-    error = restore(t, (uint8_t *)block, flash, words);
+    error = restore(t, (uint8_t *)block, flash, 0, words);
     if (error == EA_OK) {
+        head->anchor = (numbered(t, flash, words[EA_J_ANCHOR], &slot, other) == EA_OK) ? words[EA_J_ANCHOR] : 0u;
         head->trial = words[EA_J_TRIAL];
         head->seed = words[EA_J_SEED];
         ea_learn_resume(head, words[EA_J_RUNNING], words[EA_J_GOOD]);
@@ -240,14 +276,15 @@ int32_t ea_learn_rollback(const ea_learner *learner, void *block, const ea_flash
     const ea_learn_table *t;
     int32_t error = ready(learner, block, flash, &t);
     ea_learn_head *head = (ea_learn_head *)block;
-    uint32_t words[EA_JOURNAL_WORDS];
+    uint32_t words[EA_JOURNAL_WORDS], anchor;
     if (error != EA_OK) {
         return error;
     }
     if (head->phase == EA_COMMITTING || head->saving != EA_NOT_SAVING) {
         return EA_ORDER;
     }
-    error = restore(t, (uint8_t *)block, flash, words);
+    anchor = (head->troubled != 0u && head->trying == EA_NEWEST) ? head->anchor : 0u;
+    error = restore(t, (uint8_t *)block, flash, anchor, words);
     if (error == EA_FLASH) {
         return error;
     }
@@ -264,28 +301,29 @@ int32_t ea_learn_forget(const ea_learner *learner, void *block, const ea_flash *
     const ea_learn_table *t;
     const int32_t error = ready(learner, block, flash, &t);
     ea_learn_head *head = (ea_learn_head *)block;
-    uint32_t words[EA_JOURNAL_WORDS], slot = 0, k;
+    uint32_t words[EA_JOURNAL_WORDS], slot = 0, count;
     if (error != EA_OK) {
         return error;
     }
     if (head->phase == EA_COMMITTING || head->saving == EA_ERASING || head->saving == EA_PROGRAMMING) {
         return EA_ORDER;
     }
+    count = slot_count(t, flash);
     if (head->saving == EA_NOT_SAVING) {
-        head->slot = (newest(t, flash, &slot, words) == EA_OK) ? 1u - slot : 0u;
+        head->slot = (newest(t, flash, &slot, words) == EA_OK) ? (slot + 1u) % count : 0u;
         head->saved = 0;
+        head->anchor = 0;
         head->saving = EA_FORGETTING;
     }
-    k = head->slot * slot_sectors(t, flash) + head->saved;
-    if (flash->erase(flash->context, k) != 0) {
+    if (flash->erase(flash->context, head->slot * slot_sectors(t, flash) + head->saved) != 0) {
         head->saving = EA_NOT_SAVING;
         return EA_FLASH;
     }
     head->saved++;
     if (head->saved == slot_sectors(t, flash)) {
         head->saved = 0;
-        head->slot = 1u - head->slot;
-        head->saving = (head->saving == EA_FORGETTING) ? EA_FORGETTING_LAST : EA_NOT_SAVING;
+        head->slot = (head->slot + 1u) % count;
+        head->saving = (head->saving + 1u < EA_FORGETTING + count) ? head->saving + 1u : (uint32_t)EA_NOT_SAVING;
     }
     return (head->saving == EA_NOT_SAVING) ? EA_OK : EA_MORE;
 }

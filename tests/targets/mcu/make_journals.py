@@ -1,4 +1,5 @@
-"""Write the golden journals of version 1: python tests/targets/mcu/make_journals.py. It ran once; readers stay true to what it wrote.
+"""Write the golden journals of version 2: python tests/targets/mcu/make_journals.py. It ran once, and once for version 1; readers stay
+true to what it wrote.
 
 A folder for masters of each width: learn.c, whose table says where the weights lie, dumps with sectors of 512 bytes, and expected.json:
 what a device loads of each dump. The weights are noise.
@@ -20,16 +21,16 @@ from edge_anp.noise import noise
 from targets.mcu import TARGET
 from targets.mcu.learn_workloads import compiled, network
 
-PLACE, SECTOR = Path(__file__).with_name("journal_v1"), 512
+PLACE, SECTOR = Path(__file__).with_name("journal_v2"), 512
 
 
-def saved(layout: Layout, sequence: int, trial: int) -> Saved:
+def saved(layout: Layout, sequence: int, trial: int, anchor: int = 0) -> Saved:
     masters = [
         noise(sequence, trial, 0, 0, k, np.arange(m.inputs * m.outputs)).astype("i8").reshape(m.inputs, m.outputs)
         >> (16 if layout.bits == 16 else 24)
         for k, m in enumerate(layout.matrices)
     ]
-    return Saved(sequence, trial, 0xDEADBEEF, 30_000, 29_000, layout.pack(masters))
+    return Saved(sequence, trial, 0xDEADBEEF, 30_000, 29_000, layout.pack(masters), anchor)
 
 
 def dumps(layout: Layout) -> dict[str, bytes]:
@@ -44,6 +45,7 @@ def dumps(layout: Layout) -> dict[str, bytes]:
     return {
         "one": journal.image(layout, [one, None], SECTOR),
         "two": whole,
+        "three": journal.image(layout, [one, two, saved(layout, 3, 2000, 1)], SECTOR),
         "wrapped": journal.image(layout, [wrapped, last], SECTOR),
         "torn": torn,
         "flipped": bytes(flipped),

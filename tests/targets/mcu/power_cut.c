@@ -1,5 +1,6 @@
 /* Power fails at every byte of every program, and in the middle of every erase: what is loaded afterwards is always the old or the new.
- * Arguments: how many saves, bytes of a page, bytes of a sector. Prints the simulated cuts. Returns 0, or the line (modulo 128) that found
+ * So is the guard's anchor, in a flash of three slots: it stays what it was when the save that names it was made.
+ * Arguments: how many saves, bytes of a page, bytes of a sector, slots (2 or 3). Prints the simulated cuts. Returns 0, or the line (modulo 128) that found
  * a mix. A page is programmed at most once between two erases, as a flash with error correction demands.
  */
 #include <stdio.h>
@@ -124,21 +125,34 @@ static uint32_t boot(void)
     return ea_learn_crc(&network_learner, other);
 }
 
+/* Whether a guard in trouble, in the device that just started, goes back to the anchor of what it found; to that itself if there is none. */
+static int anchored(uint32_t found, uint32_t anchor)
+{
+    ea_learn_head *head = (ea_learn_head *)(void *)other;
+    if (found == 0u) {
+        return 1;
+    }
+    head->troubled = 1;
+    return ea_learn_rollback(&network_learner, other, &device) == EA_OK &&
+           ea_learn_crc(&network_learner, other) == ((anchor != 0u) ? anchor : found) && (head->trying == EA_ANCHOR) == (anchor != 0u);
+}
+
 int main(int count, char **words)
 {
     const ea_learn_table *t = (const ea_learn_table *)network_learner.table;
     const long saves = (count > 1) ? atol(words[1]) : 3;
-    uint32_t last = 0, older = 0, slot, k, now, total, found;
+    const uint32_t slots = (count > 4) ? (uint32_t)atol(words[4]) : 2u;
+    uint32_t last = 0, older = 0, slot, k, now, total, found, anchor = 0, next = 0; /* next: the anchor of what is saved now */
     long cuts = 0, n;
     page = (count > 2) ? (uint32_t)atol(words[2]) : 16u;
     sector = (count > 3) ? (uint32_t)atol(words[3]) : 256u;
     device.page = page;
     device.sector = sector;
-    device.sectors = BYTES / sector;
     slot = (256u + t->weight_bytes + sector - 1u) / sector * sector;
+    device.sectors = slots * slot / sector;
     left = -1;
     memset(flash, 255, sizeof flash);
-    if (2u * slot > BYTES || ea_learn_init(&network_learner, block, sizeof block, 1) != EA_OK || boot() != 0u) {
+    if (slots * slot > BYTES || ea_learn_init(&network_learner, block, sizeof block, 1) != EA_OK || boot() != 0u) {
         FAIL;
     }
     for (n = 0; n < saves; n++) {
@@ -147,9 +161,11 @@ int main(int count, char **words)
         }
         memcpy(before, flash, sizeof flash);
         now = ea_learn_crc(&network_learner, block);
+        ((ea_learn_head *)(void *)block)->troubled = (n % 3 == 2) ? 1u : 0u;
+        next = (slots == 3u && n % 3 == 2) ? last : anchor;
         memcpy(resumed, block, sizeof block);
         left = 1L << 30;
-        if (save(block) != EA_OK || boot() != now) {
+        if (save(block) != EA_OK || boot() != now || !anchored(now, next)) {
             FAIL;
         }
         total = (uint32_t)((1L << 30) - left);
@@ -160,7 +176,7 @@ int main(int count, char **words)
             (void)save(block);
             found = boot();
             cuts++;
-            if (found != now && found != last) {
+            if ((found != now && found != last) || !anchored(found, (found == now) ? next : anchor)) {
                 FAIL;
             }
             left = -1; /* power is back: a save must succeed whatever was left */
@@ -181,12 +197,22 @@ int main(int count, char **words)
         }
         older = last;
         last = now;
+        anchor = next;
     }
-    /* any flipped bit of the newest slot that has a meaning is found: the one before is taken; others change nothing */
+    /* two more, without trouble, so that the turns are over; then any flipped bit of the newest slot that has a meaning is found: the one
+     * before is taken; others change nothing */
+    for (n = 0; n < 2; n++) {
+        ((uint8_t *)block)[t->weights] ^= 1u;
+        older = last;
+        last = ea_learn_crc(&network_learner, block);
+        if (save(block) != EA_OK || boot() != last || !anchored(last, anchor)) {
+            FAIL;
+        }
+    }
     for (k = 0; k < 8u * sizeof flash; k++) {
-        const uint32_t byte = k / 8u % slot, newest = ((k / 8u) / slot == (uint32_t)((saves + 1) % 2)) ? 1u : 0u;
+        const uint32_t byte = k / 8u % slot, newest = ((k / 8u) / slot == ((const ea_learn_head *)(const void *)block)->slot) ? 1u : 0u;
         const uint32_t meant = (byte < 64u || (byte >= 256u && byte < 256u + t->weight_bytes)) ? 1u : 0u;
-        if (k / 8u >= 2u * slot) {
+        if (k / 8u >= slots * slot) {
             break;
         }
         flash[k / 8u] ^= (uint8_t)(1u << (k % 8u));
@@ -212,14 +238,14 @@ int main(int count, char **words)
     last = now;
     /* while it is forgotten, the newest goes last */
     memcpy(before, flash, sizeof flash);
-    for (k = 0; k < 2u * slot / sector * ERASE; k++) {
+    for (k = 0; k < slots * slot / sector * ERASE; k++) {
         memcpy(flash, before, sizeof flash);
         (void)ea_learn_init(&network_learner, block, sizeof block, 1);
         left = (long)k;
         (void)forget();
         found = boot();
         left = -1;
-        if ((found != last && found != 0u) || (k < slot / sector * ERASE && found != last) || forget() != EA_OK || boot() != 0u) {
+        if ((found != last && found != 0u) || (k < (slots - 1u) * slot / sector * ERASE && found != last) || forget() != EA_OK || boot() != 0u) {
             FAIL;
         }
     }

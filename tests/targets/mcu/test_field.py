@@ -83,6 +83,6 @@ def test_the_readme_says_what_this_model_takes(tmp_path):
     assert "**10 a day for five years**" in text
     assert learn_folder.saves_a_day() * 5 * 365 <= 2 * 10_000 < (learn_folder.saves_a_day() + 1) * 5 * 366
     sectors = journal.slot_bytes(layout, 2048) // 2048
-    assert f"| 2,048 | {2 * sectors} | {2 * 2048 * sectors:,} |" in text
+    assert f"| 2,048 | {2 * sectors} / {3 * sectors} | {2 * 2048 * sectors:,} / {3 * 2048 * sectors:,} |" in text
     assert (tmp_path / "a" / "harness_learn" / "learn_world.h").read_text().count("BLOCK_BYTES") == 1
     assert len(rasters(net)) == T

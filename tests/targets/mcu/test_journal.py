@@ -1,4 +1,4 @@
-"""The journal: version 1 stays readable for ever; device and host read and write the same bytes; damage and other models are found."""
+"""The journal: versions 1 and 2 stay readable for ever; device and host use the same bytes; damage and other models are found."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from targets.mcu import TARGET
 from targets.mcu.learn_run import open_learner
 from targets.mcu.learn_workloads import by_hand, compiled, network, rasters
 
-GOLDEN, SECTOR = Path(__file__).with_name("journal_v1"), 512
+GOLDEN, SECTOR = {version: Path(__file__).with_name(f"journal_v{version}") for version in (1, 2)}, 512
 SANITIZED, SEED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"), 11
 NAMES = ("one", "two", "wrapped", "torn", "flipped")
+GOLDEN_FILES = [(1, name) for name in NAMES] + [(2, name) for name in (*NAMES, "three")]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("version", "name"), GOLDEN_FILES)
 @pytest.mark.parametrize("bits", [16, 8])
-def test_a_journal_of_version_1_is_read(bits, name):
-    folder = GOLDEN / f"bits{bits}"
+def test_a_journal_that_was_written_once_is_read(bits, version, name):
+    folder = GOLDEN[version] / f"bits{bits}"
     layout, data = TARGET.layout(folder), (folder / f"{name}.bin").read_bytes()
     expected = json.loads((folder / "expected.json").read_text())[name]
     slots = journal.examine(data, layout, SECTOR)
@@ -34,30 +35,35 @@ def test_a_journal_of_version_1_is_read(bits, name):
     assert {k: getattr(saved, k) for k in ("sequence", "trial", "seed", "running", "good")} == {
         k: expected[k] for k in ("sequence", "trial", "seed", "running", "good")
     }
+    assert saved.anchor == expected.get("anchor", 0)
+    anchor = journal.anchor(slots)
+    assert (None if anchor is None else slots[anchor].head["sequence"]) == (saved.anchor or None)
     masters = layout.unpack(saved.weights)
     assert [u.tolist() for u in masters] == expected["masters"]
     assert f"{journal.masters_crc(masters, bits):08x}" == expected["crc"]
 
 
 @pytest.mark.parametrize("bits", [16, 8])
-def test_a_journal_that_is_written_today_has_the_bytes_of_version_1(bits):
-    folder = GOLDEN / f"bits{bits}"
+def test_a_journal_that_is_written_today_has_the_bytes_of_version_2(bits):
+    folder = GOLDEN[2] / f"bits{bits}"
     layout, expected = TARGET.layout(folder), json.loads((folder / "expected.json").read_text())
 
     def saved(name: str) -> Saved:
         e = expected[name]
         weights = layout.pack([np.array(u) for u in e["masters"]])
-        return Saved(e["sequence"], e["trial"], e["seed"], e["running"], e["good"], weights)
+        return Saved(e["sequence"], e["trial"], e["seed"], e["running"], e["good"], weights, e["anchor"])
 
     assert journal.image(layout, [saved("one"), None], SECTOR) == (folder / "one.bin").read_bytes()
     assert journal.image(layout, [saved("one"), saved("two")], SECTOR) == (folder / "two.bin").read_bytes()
+    three = [saved("one"), saved("two"), saved("three")]
+    assert journal.image(layout, three, SECTOR) == (folder / "three.bin").read_bytes()
 
 
 @pytest.mark.parametrize("bits", [16, 8])
 def test_every_flipped_bit_is_found(bits):
     """One that has a meaning costs its slot, and no other: the other slot is loaded, or the same."""
-    folder = GOLDEN / f"bits{bits}"
-    layout, data = TARGET.layout(folder), bytearray((folder / "two.bin").read_bytes())
+    folder = GOLDEN[2] / f"bits{bits}"
+    layout, data = TARGET.layout(folder), bytearray((folder / "three.bin").read_bytes())
     slot = journal.slot_bytes(layout, SECTOR)
     for bit in range(8 * len(data)):
         byte, number = bit // 8 % slot, bit // 8 // slot
@@ -65,8 +71,8 @@ def test_every_flipped_bit_is_found(bits):
         slots = journal.examine(bytes(data), layout, SECTOR)
         data[bit // 8] ^= 1 << bit % 8
         meant = byte < 64 or 256 <= byte < 256 + layout.bytes
-        assert [s.saved is None for s in slots] == [meant and number == k for k in range(2)]
-        assert journal.newest(slots) == (0 if meant and number == 1 else 1)
+        assert [s.saved is None for s in slots] == [meant and number == k for k in range(3)]
+        assert journal.newest(slots) == (1 if meant and number == 2 else 2)
 
 
 @pytest.mark.parametrize("bits", [16, 8])
@@ -77,7 +83,7 @@ def test_the_device_writes_what_the_host_writes_and_loads_it(bits, tmp_path):
     with open_learner(tmp_path / "a", "host", net, plan, 60, flags=SANITIZED) as session:
         session.start(SEED)
         crcs = []
-        for k in range(3):
+        for k in range(4):
             by_hand(session, some[:, k], k % 3, 2)
             session.save()
             crcs.append(session.crc())
@@ -85,16 +91,14 @@ def test_the_device_writes_what_the_host_writes_and_loads_it(bits, tmp_path):
         slots = journal.examine(dump, layout)
         assert journal.newest(slots) == 0
         saved = [slot.saved for slot in slots]
-        assert [s.sequence for s in saved if s is not None] == [3, 2]
-        assert [journal.masters_crc(layout.unpack(s.weights), bits) for s in saved if s is not None] == [
-            crcs[2],
-            crcs[1],
-        ]
+        assert [s.sequence for s in saved if s is not None] == [4, 2, 3]
+        found = [journal.masters_crc(layout.unpack(s.weights), bits) for s in saved if s is not None]
+        assert found == [crcs[3], crcs[1], crcs[2]]
         assert journal.image(layout, saved) == dump
         assert saved[0] is not None
         for first, second in ((0xFFFFFFFF, 0), (0, 0xFFFFFFFF), (4, 5), (5, 4), (1, 0x80000000), (1, 0x80000002)):
             pair = [replace(saved[0], sequence=first), replace(saved[0], sequence=second, trial=9)]
-            session.put_flash(journal.image(layout, pair))
+            session.put_flash(journal.image(layout, [*pair, None]))
             session.start(1)
             session.load()
             loaded = journal.newest(journal.examine(session.flash(), layout))
@@ -111,7 +115,7 @@ def test_journals_of_other_models_are_refused_by_their_hashes(tmp_path):
         saved = journal.examine(session.flash(), layout)[0].saved
         shipped = session.crc()
         for other in (replace(layout, network=layout.network ^ 1), replace(layout, learner=layout.learner ^ 1)):
-            data = journal.image(other, [saved, None])
+            data = journal.image(other, [saved, None, None])
             assert journal.newest(journal.examine(data, layout)) is None
             assert journal.foreign(journal.examine(data, layout))
             session.put_flash(data)
@@ -122,7 +126,7 @@ def test_journals_of_other_models_are_refused_by_their_hashes(tmp_path):
 
 
 def test_a_table_that_is_none_is_named(tmp_path):
-    text = (GOLDEN / "bits16" / "learn.c").read_text()
+    text = (GOLDEN[2] / "bits16" / "learn.c").read_text()
     with pytest.raises(BadFile, match="there is no such file"):
         TARGET.layout(tmp_path)
     for change, what in (

@@ -17,7 +17,7 @@ from edge_anp.conformance_networks import random_network, random_raster
 from edge_anp.errors import Unsupported
 from edge_anp.integer import LOIHI2, IntegerNetwork
 from edge_anp.ondevice import Learner
-from edge_anp.ondevice_guard import KEEP, ROLL_BACK, SAVE, Guard
+from edge_anp.ondevice_guard import ANCHOR, KEEP, NEWEST, ROLL_BACK, SAVE, Guard, Kept
 from edge_anp.ondevice_rates import make_plan
 from edge_anp.target import compile_to, find
 from targets.mcu import build, learn_cores
@@ -170,7 +170,7 @@ def test_the_guard_gives_the_same_advice_as_its_equations(tmp_path):
     made = make_plan(net, "readout", rasters(net), guesses=1)
     plan = replace(made, window=2)
     compile_to(find("mcu"), net, tmp_path / "a", None, [rasters(net)[:, 0]], None, plan)
-    rng, guard, seen = np.random.default_rng(1), Guard(), []
+    rng, guard, kept, seen, tried = np.random.default_rng(1), Guard(), Kept[int](), [], set()
     chances = np.repeat([0.9, 0.5, 0.2, 0.95, 0.1], 300)
     with open_learner(tmp_path / "a", "host", net, plan, 60, flags=SANITIZED) as session:
         session.start(SEED)
@@ -185,11 +185,14 @@ def test_the_guard_gives_the_same_advice_as_its_equations(tmp_path):
             assert session.advice() == seen[-1]
             if seen[-1] == SAVE:
                 session.save()
-                guard = guard.saved()
+                kept, guard = kept.save(session.crc(), guard, plan)
             if seen[-1] == ROLL_BACK:
                 session.roll_back()
-                guard = guard.rolled_back()
+                crc, guard = kept.roll_back(guard)
+                assert session.crc() == crc
+                tried.add((guard.trying, guard.anchored))
     assert min(map(seen.count, (KEEP, SAVE, ROLL_BACK))) > 5
+    assert {(ANCHOR, True), (NEWEST, True), (NEWEST, False)} <= tried
 
 
 def built_with_warnings(folder: Path, program: Path, source: Path, sanitized: bool = True) -> Path:
@@ -203,15 +206,15 @@ PAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 @pytest.mark.parametrize("bits", [16, 8])
 @pytest.mark.parametrize("saves", [3, pytest.param(200, marks=pytest.mark.slow)])
 def test_power_may_fail_at_any_byte_of_a_save(saves, bits, tmp_path):
-    """Pages of 1 to 256 bytes, slots of one sector and of several: always the old or the new weights; every flipped bit is found; a
-    factory reset works on anything."""
+    """Pages of 1 to 256 bytes, two slots and three, of one sector and of several: always the old or the new weights, and the anchor; every
+    flipped bit is found; a factory reset works on anything."""
     net = network(inputs=4, hidden=5, classes=3)
     compiled(tmp_path / "a", net, bits=bits)
     program = built_with_warnings(
         tmp_path / "a", tmp_path / "cut", Path(__file__).with_name("power_cut.c"), saves < 200
     )
     for k, page in enumerate(PAGES):
-        words = [program, str(saves), str(page), str((256, 512)[k % 2])]
+        words = [program, str(saves), str(page), str((256, 512)[k % 2]), str((2, 3, 3)[k % 3])]
         done = subprocess.run(words, capture_output=True, text=True, timeout=500, check=False)
         where = f"line {done.returncode} (modulo 128) of power_cut.c, pages of {page}"
         assert done.returncode == 0, f"{where}: {done.stderr[:500]}"

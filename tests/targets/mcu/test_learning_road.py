@@ -19,7 +19,7 @@ from edge_anp.conformance_learning import STEPS, learning_network, random_plan
 from edge_anp.conformance_networks import random_raster
 from edge_anp.integer import quantize_input
 from edge_anp.ondevice import Learner
-from edge_anp.ondevice_guard import ROLL_BACK, SAVE
+from edge_anp.ondevice_guard import ROLL_BACK, SAVE, Kept
 
 SEED, GUESSES, DRIFT = 1, 2, "rewire:0.4"
 
@@ -40,7 +40,7 @@ def reference(folder: Path, trials: int) -> tuple[str, int]:
     """The same course in ondevice.py: its checksum, and how many answers it asked for."""
     net, plan = integer.load(folder / "integer.npz"), ondevice_plan.load(folder / "learning.npz")
     one, asked = Learner(net, plan, SEED), 0
-    saved = [u.copy() for u in one.weights]
+    shipped, kept = [u.copy() for u in one.weights], Kept[list[np.ndarray]]()
     part = continual.stream(DRIFT, tasks.load("digits", None), SEED)[0].train
     rows = quantize_input(part.rasters, net.input)
     for k in continual.schedule(len(rows), trials, SEED):
@@ -56,9 +56,10 @@ def reference(folder: Path, trials: int) -> tuple[str, int]:
         one.commit()
         advice = one.guard.health(plan)
         if advice == SAVE:
-            saved, one.guard = [u.copy() for u in one.weights], one.guard.saved()
+            kept, one.guard = kept.save([u.copy() for u in one.weights], one.guard, plan)
         if advice == ROLL_BACK:
-            one.weights, one.guard = [u.copy() for u in saved], one.guard.rolled_back()
+            saved, one.guard = kept.roll_back(one.guard)
+            one.weights = [u.copy() for u in saved or shipped]
             one._refresh()
     return f"{one.crc():08x}", asked
 
