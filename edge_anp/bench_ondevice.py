@@ -62,10 +62,10 @@ class Cell:
 
 def cells(task: str) -> list[Cell]:
     """What is measured on a task, the most wanted first."""
-    found = [Cell(task, world, streams=3 if task == "digits" else 1) for world in GUESSES]
+    found = [Cell(task, world, streams=3) for world in GUESSES]
     found += [Cell(task, world, learn) for learn in ("input,readout", "readout") for world in GUESSES]
     found += [Cell(task, "one answer", bits=8), Cell(task, "one answer", trials=2 * TRIALS)]
-    found += [Cell(task, world, by="float", streams=3 if task == "digits" else 1) for world in GUESSES]
+    found += [Cell(task, world, by="float", streams=3) for world in GUESSES]
     found += [Cell(task, "one answer", by=by) for by in ("REINFORCE", "queries", "perturbation")]
     return found
 

@@ -7,9 +7,10 @@ trouble      slow begins anew; what it is one long window (2^(window + 3) trials
              it rose by two gains above base: save, for learning helps. It is back within `drop` of good: no more trouble.
              it rose by less than half a gain, after two windows, then 4, 8, 16, 16 ...: roll back, so that what meaningless rewards do
              does not last, and slow learning has its time; unless base < 2 drop, for then there is nothing to go back to
-anchor       the save before the last one that was made in a world that had changed: in trouble, or when fast had jumped above base + drop
-             (who is called wrong when right soon earns more by being wrong). That world may be back. In trouble, after one long window
-             that helped not enough: roll back to the anchor instead, for one. It is two gains better: save. Else roll back to the newest
+anchor       the save before the last one that was made in a world that had changed: in trouble; or when fast jumped two gains above base
+             after 8 long windows (who is called wrong when right soon earns more by being wrong). That world may be back. In trouble,
+             after one long window that helped not enough: roll back to the anchor, for one. It is two gains better: save. Else roll back
+             to the newest
 save         without trouble: when slow rose by `gain` above good, a long window past the last; and after the first 2^(window - 1) trials
 """
 
@@ -23,7 +24,7 @@ from edge_anp.ondevice_plan import LearningPlan
 KEEP, SAVE, ROLL_BACK = range(3)
 MANY = 2**30  # where counts of trials end
 NEWEST, ANCHOR, TRIED = range(3)  # in trouble: which save is on trial; the anchor was
-LONGER, FINER, PATIENT = 3, 4, 3  # slow: 2^3 times as long as fast, and kept with 4 bits more
+LONGER, FINER, PATIENT, PROVEN = 3, 4, 3, 8  # slow: 2^3 times as long as fast, and kept with 4 bits more
 
 Weights = TypeVar("Weights")
 
@@ -88,7 +89,8 @@ class Guard:
 
     def changed(self, plan: LearningPlan) -> bool:
         """Whether this is another world than that of the last save."""
-        return self.troubled or self.running > self.base + plan.drop
+        proven = self.since >= PROVEN << plan.window + LONGER
+        return self.troubled or (proven and self.running > self.base + 2 * plan.gain)
 
     def saved(self, anchored: bool) -> Guard:
         """anchored: whether there is an anchor now."""

@@ -32,7 +32,8 @@ def perturb_weights(rule: Perturbation, network: Network, raster: Tensor, ask: A
     divide = rule.draws * (rule.sigma if rule.scale == "sigma" else rule.sigma**2)
     for q in range(rule.draws):
         eligibility = {name: torch.zeros_like(p) for name, p in trained.items()}
-        moments, sums = [begin(network, raster)] * 2, [None, None]
+        moments = [begin(network, raster)] * 2
+        sums: list[Tensor | None] = [None, None]
         for first in range(0, steps, DRAWN if rule.fresh else steps):
             x = raster[first : first + DRAWN] if rule.fresh else raster
             xi = _draw(rule, trained, seed, first, len(x) if rule.fresh else 1, q)

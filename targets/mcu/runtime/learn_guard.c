@@ -3,6 +3,7 @@
 
 #define EA_LONGER 3u /* the slow mean: 2^3 times as long as the fast one */
 #define EA_PATIENT 3u
+#define EA_PROVEN 8u
 #define EA_MANY (1u << 30) /* where counts of trials end */
 
 /* A running mean that begins as the mean of `count` values and becomes one over 2^longest. */
@@ -38,7 +39,7 @@ void ea_learn_judge(const ea_learn_table *t, ea_learn_head *head, uint32_t rewar
 
 int32_t ea_learn_changed(const ea_learn_table *t, const ea_learn_head *head)
 {
-    return (head->troubled != 0u || head->running > head->base + t->drop) ? 1 : 0;
+    return (head->troubled != 0u || (head->since >= EA_PROVEN << (t->window + EA_LONGER) && head->running > head->base + 2u * t->gain)) ? 1 : 0;
 }
 
 void ea_learn_saved(ea_learn_head *head)

@@ -67,8 +67,11 @@ static void move_row8(uint8_t *high, const uint32_t *list, uint32_t count, int32
     for (k = 0; k < count; k++) {
         const uint32_t n = list[k] & 0xFFFFu;
         const int32_t low = (int32_t)(ea_stir(prefix, first + n) >> (32u - shift));
-        const int32_t u = (int32_t)high[n] - ((((int32_t)list[k] >> 16) * x + low) >> shift);
-        high[n] = (uint8_t)((u > 255) ? 255 : (u < 0) ? 0 : u);
+        const int32_t d = (((int32_t)list[k] >> 16) * x + low) >> shift;
+        if (d != 0) { /* seldom */
+            const int32_t u = (int32_t)high[n] - d;
+            high[n] = (uint8_t)((u > 255) ? 255 : (u < 0) ? 0 : u);
+        }
     }
 }
 
