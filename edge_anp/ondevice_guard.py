@@ -7,10 +7,10 @@ trouble      slow begins anew; what it is one long window (2^(window + 3) trials
              it rose by two gains above base: save, for learning helps. It is back within `drop` of good: no more trouble.
              it rose by less than half a gain, after two windows, then 4, 8, 16, 16 ...: roll back, so that what meaningless rewards do
              does not last, and slow learning has its time; unless base < 2 drop, for then there is nothing to go back to
-anchor       the save before the last one that was made in a world that had changed: in trouble; or when fast jumped two gains above base
-             after 8 long windows (who is called wrong when right soon earns more by being wrong). That world may be back. In trouble,
-             after one long window that helped not enough: roll back to the anchor, for one. It is two gains better: save. Else roll back
-             to the newest
+anchor       the save before the last one that was made in a world that had changed: in trouble, or out of it by learning (base + drop <
+             good); or when fast jumped two gains above base after 8 long windows (who is called wrong when right soon earns more by being
+             wrong). That world may be back. In trouble, after one long window that helped not enough: roll back to the anchor, for one.
+             It is two gains better: save. Else roll back to the newest
 save         without trouble: when slow rose by `gain` above good, a long window past the last; and after the first 2^(window - 1) trials
 """
 
@@ -90,7 +90,8 @@ class Guard:
     def changed(self, plan: LearningPlan) -> bool:
         """Whether this is another world than that of the last save."""
         proven = self.since >= PROVEN << plan.window + LONGER
-        return self.troubled or (proven and self.running > self.base + 2 * plan.gain)
+        fell = self.base + plan.drop < self.good
+        return self.troubled or fell or (proven and self.running > self.base + 2 * plan.gain)
 
     def saved(self, anchored: bool) -> Guard:
         """anchored: whether there is an anchor now."""

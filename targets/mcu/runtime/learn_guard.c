@@ -39,7 +39,9 @@ void ea_learn_judge(const ea_learn_table *t, ea_learn_head *head, uint32_t rewar
 
 int32_t ea_learn_changed(const ea_learn_table *t, const ea_learn_head *head)
 {
-    return (head->troubled != 0u || (head->since >= EA_PROVEN << (t->window + EA_LONGER) && head->running > head->base + 2u * t->gain)) ? 1 : 0;
+    const uint32_t fell = (head->base + t->drop < head->good) ? 1u : 0u;
+    const uint32_t proven = (head->since >= EA_PROVEN << (t->window + EA_LONGER)) ? 1u : 0u;
+    return (head->troubled != 0u || fell != 0u || (proven != 0u && head->running > head->base + 2u * t->gain)) ? 1 : 0;
 }
 
 void ea_learn_saved(ea_learn_head *head)
