@@ -84,8 +84,8 @@ def sweep(
 ) -> Swept:
     """The credit of every layer from `error`: of the answer's currents where slopes[-1] is None (a readout), else of its spikes.
 
-    detach: resets get no credit. new: sweep one window, whose errors are those of the last `new` steps (the older ones are given to be
-    looked back on); what reaches its oldest step is returned for traces to continue.
+    detach: resets get no credit. new: sweep one window, whose errors are those of the last `new` steps, and what a readout's leak makes of
+    them at the older ones; what reaches its oldest step is returned for traces to continue.
     """
     steps, last = len(error), len(network.layers) - 1
     whole = look_back >= steps - 1 and look_back > 0
@@ -103,7 +103,8 @@ def sweep(
     state: list[tuple[Tensor, Tensor, Tensor] | None] = [None] * len(network.layers)
     for w in range(windows.length - 1, -1, -1):
         for i in range(last, -1, -1):
-            injected = windows.at(error, w) if i == last and w >= windows.back else None
+            reached = new is not None or w >= windows.back
+            injected = windows.at(error, w) if i == last and reached else None
             s = found[i]
             if s is None:
                 credits[i][w] = injected

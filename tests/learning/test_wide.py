@@ -172,6 +172,20 @@ def test_streaming_over_the_whole_trial_is_the_gradient_of_what_it_says(asking, 
         torch.testing.assert_close(got[name_], w, rtol=1e-6, atol=1e-10)
 
 
+@pytest.mark.parametrize("depth", [T // 2, T - 1])
+def test_streaming_looks_back_on_twice_its_depth(asking, depth):
+    """A block and the steps before it are all of the trial: exact, though the readout's leak carries errors back from block to block."""
+    w = numbers(6)
+    recurrent = (Connection(INPUT, (dense(w, 8, 5),)), Connection(0, (dense(w, 8, 8),), 1))
+    last = Layer((K,), (Connection(0, (dense(w, K, 8),)),), readout(0.9))
+    net = Network((Layer((8,), recurrent, lif()), last), InputContract((5,)), "membrane_mean")
+    raster, labels = sample(net)
+    want = gradients(net, raster, labels, asking, look_back=T, error="streaming")
+    got = gradients(net, raster, labels, asking, look_back=depth, error="streaming")
+    for n in want:
+        torch.testing.assert_close(got[n], want[n], rtol=1e-6, atol=1e-10)
+
+
 @pytest.mark.parametrize("depth", [0, 3, 4])
 @pytest.mark.parametrize("name", ["current-based", "plain"])
 def test_streaming_without_spikes_to_pass_is_exact_at_any_depth(asking, name, depth):
