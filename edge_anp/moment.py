@@ -19,11 +19,6 @@ class Moment:
     states: tuple[dict[str, Tensor], ...]
     past: dict[int, Tensor]
 
-    def detach(self) -> Moment:
-        """The same numbers, of which gradients know nothing."""
-        states = tuple({name: value.detach() for name, value in s.items()} for s in self.states)
-        return Moment(states, {source: spikes.detach() for source, spikes in self.past.items()})
-
 
 def longest_delays(layers: Sequence[Any]) -> dict[int, int]:
     """By source, the longest delay at which it is read; sources that are read at once alone are left out."""
@@ -56,3 +51,18 @@ def moment_after(
         sent = raster if source == INPUT else spikes[source]
         past[source] = torch.cat([before, sent])[-len(before) :]
     return Moment(last, past)
+
+
+def moments_before(
+    start: Moment, raster: Tensor, spikes: Sequence[Tensor], states: Sequence[dict[str, Tensor]]
+) -> Moment:
+    """The moments before each step of such a run, all at once, as a batch: that of step t of trial b is row t B + b."""
+    held = tuple(
+        {name: torch.cat([first[name][None], value[:-1]]).flatten(0, 1) for name, value in s.items()}
+        for first, s in zip(start.states, states, strict=True)
+    )
+    past = {}
+    for source, before in start.past.items():
+        sent = torch.cat([before, raster if source == INPUT else spikes[source]])
+        past[source] = torch.stack([sent[k : k + len(raster)].flatten(0, 1) for k in range(len(before))])
+    return Moment(held, past)

@@ -19,7 +19,8 @@ from torch.nn import functional as F
 from edge_anp.learning.output_error import logits
 from edge_anp.learning.rule import Ask, Signal, State, Update, step_losses
 from edge_anp.learning.slopes import psi
-from edge_anp.network import Network, Trace, begin, end, joined, run
+from edge_anp.moment import moments_before
+from edge_anp.network import Network, Trace, begin, run
 from edge_anp.neurons import Spike, heaviside
 
 
@@ -83,9 +84,11 @@ def _membrane(trace: Trace) -> Tensor:
 
 
 def _step_by_step(network: Network, raster: Tensor, reset: Spike) -> Trace:
-    """A run in which every step takes the moment before it as given."""
-    moment, traces = begin(network, raster), []
-    for x in raster.split(1):
-        traces.append(run(network, x, surrogate_spike, reset, moment))
-        moment = end(moment, x, traces[-1]).detach()
-    return joined(traces)
+    """A run in which every step takes the moment before it as given: they are seen first, and then gone on from all at once."""
+    shape = raster.shape[:2]
+    with torch.no_grad():
+        seen = run(network, raster)
+    given = moments_before(begin(network, raster), raster, seen.spikes, seen.states)
+    trace = run(network, raster.flatten(0, 1)[None], surrogate_spike, reset, given)
+    states = tuple({n: x[0].unflatten(0, shape) for n, x in s.items()} for s in trace.states)
+    return Trace(tuple(x[0].unflatten(0, shape) for x in trace.spikes), states)

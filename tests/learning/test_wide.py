@@ -7,8 +7,9 @@ from torch.nn import functional as F
 from edge_anp.errors import Unsupported
 from edge_anp.learning.bptt import BPTT, surrogate_spike
 from edge_anp.learning.feedback import FeedbackANP
-from edge_anp.learning.output_error import TEMPERATURE
-from edge_anp.network import Connection, Layer, Network, run
+from edge_anp.learning.output_error import TEMPERATURE, logits
+from edge_anp.moment import Moment
+from edge_anp.network import Connection, Layer, Network, begin, end, joined, run
 from edge_anp.neurons import LIF, CubaLIF, Readout, Tanh
 from edge_anp.synapses import AvgPool2d, Conv1d, Conv2d, Dense, MaxPool2d
 from edge_anp.topology import INPUT, InputContract
@@ -250,3 +251,21 @@ def test_one_step_backpropagation_is_the_gradient_with_the_past_held_fixed(make,
     credit = slope * (e @ last.connections[0].path[0].weight.detach())
     torch.testing.assert_close(got["0.0.weight"], torch.einsum("tbn,tbi->ni", credit, raster))
     torch.testing.assert_close(got["1.0.bias"], e.sum(0) * len(raster))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_one_step_backpropagation_of_all_steps_at_once_is_that_of_one_after_the_other(asking, name):
+    """Delays, loops, current-based neurons: what a step takes as given is what the steps before it left."""
+    net = NETWORKS[name](numbers(len(name)))
+    raster, labels = sample(net)
+    got = BPTT(one_step=True).update(net, {}, raster, asking(labels), 0).gradients
+    moment, traces = begin(net, raster), []
+    for x in raster.split(1):
+        traces.append(run(net, x, surrogate_spike, surrogate_spike, moment))
+        after = end(moment, x, traces[-1])
+        held = tuple({n: v.detach() for n, v in s.items()} for s in after.states)
+        moment = Moment(held, {source: spikes.detach() for source, spikes in after.past.items()})
+    loss = F.cross_entropy(logits(net, joined(traces)), labels)
+    want = torch.autograd.grad(loss, list(net.parameters().values()), allow_unused=True)
+    for n, w in zip(net.parameters(), want, strict=True):
+        torch.testing.assert_close(got.get(n), w, rtol=1e-6, atol=1e-10)
