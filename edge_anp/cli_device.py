@@ -54,7 +54,7 @@ def migrate(
     if to.exists() and not force:
         raise ValueError(f"{to} is there already; name another with --out, or replace it with --force")
     saved, fates = migration.migrate(before, after, migration.read_saved(before, source, sector)[0])
-    migration.write(to, after, saved, sector, force)
+    migration.write(to, after, saved, sector, force, migration.slots_of(before, source, sector))
     out.print(report_device.fate_table(fates))
     out.print(f"written to {to}; trial {saved.trial}, seed {saved.seed} go on", markup=False, highlight=False)
     write_json(json_file, migration.to_json(fates))
@@ -68,6 +68,7 @@ def replay(
     journal: Annotated[Path | None, typer.Option(help="what the device had loaded when the log began")] = None,
     runner: Annotated[str | None, typer.Option(help="e.g. host or qemu:m4; default: the reference in numpy")] = None,
     sector: Sector = 4096,
+    slots: Annotated[int, typer.Option(help="of the device's journal: 2 or 3")] = 3,
     json_file: Json = None,
 ) -> None:
     """Replay the trials of a log: the same answers and the same weights, or the first difference. Exit 0 only when all is equal."""
@@ -76,7 +77,7 @@ def replay(
     with Progress(console=err, transient=True) as progress:
         bar = progress.add_task("replaying", total=None)
         found = replaying.replay_file(
-            build, log, journal, runner, sector, lambda done, of: progress.update(bar, completed=done, total=of)
+            build, log, journal, runner, sector, lambda done, of: progress.update(bar, completed=done, total=of), slots
         )
     out.print(found.sentence(), markup=False, highlight=False)
     write_json(json_file, found.to_json())

@@ -56,6 +56,11 @@ def open_build(folder: Path) -> Build:
     return Build(folder, integer.load(folder / "integer.npz"), machine.layout(folder))
 
 
+def slots_of(build: Build, path: Path, sector: int) -> int:
+    """How many slots a dump has."""
+    return len(journal.examine(journal.read(path), build.layout, sector))
+
+
 def read_saved(build: Build, path: Path, sector: int) -> tuple[Saved, Saved | None]:
     """What a device with this build would load from a dump, and its guard's anchor; raise BadFile where it would load nothing."""
     slots = journal.examine(journal.read(path), build.layout, sector)
@@ -95,18 +100,18 @@ def migrate(old: Build, new: Build, saved: Saved) -> tuple[Saved, list[Fate]]:
         raise ValueError("\n  ".join(["nothing that was learned can be kept:", *reasons]))
     whole = all(fate.what != "reset" for fate in fates)
     running, good = (saved.running, saved.good) if whole else (0, 0)  # else the guard begins anew
-    sequence = (saved.sequence + 1) % 2**32
+    sequence = saved.sequence % (2**32 - 1) + 1  # never 0
     return Saved(sequence, saved.trial, saved.seed, running, good, new.layout.pack(masters)), fates
 
 
-def write(path: Path, build: Build, saved: Saved, sector: int, force: bool = False) -> None:
-    """A journal that a device with `build` loads; it appears whole or not at all. Raise ValueError for a file that is there."""
+def write(path: Path, build: Build, saved: Saved, sector: int, force: bool = False, slots: int = journal.SLOTS) -> None:
+    """A journal of so many slots that a device with `build` loads; it appears whole or not at all. ValueError for a file that is there."""
     if path.exists() and not force:
         raise ValueError(f"{path} is there already; it must be another file, or --force says that it may be replaced")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as file:
-        file.write(journal.image(build.layout, [saved, None], sector))
+        file.write(journal.image(build.layout, [saved] + [None] * (slots - 1), sector))
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)

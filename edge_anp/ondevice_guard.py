@@ -7,10 +7,10 @@ trouble      slow begins anew; what it is one long window (2^(window + 3) trials
              it rose by two gains above base: save, for learning helps. It is back within `drop` of good: no more trouble.
              it rose by less than half a gain, after two windows, then 4, 8, 16, 16 ...: roll back, so that what meaningless rewards do
              does not last, and slow learning has its time; unless base < 2 drop, for then there is nothing to go back to
-anchor       the save before the last one that was made in a world that had changed: in trouble, or out of it by learning (base + drop <
-             good); or when fast jumped two gains above base after 8 long windows (who is called wrong when right soon earns more by being
-             wrong). That world may be back. In trouble, after one long window that helped not enough: roll back to the anchor, for one.
-             It is two gains better: save. Else roll back to the newest
+anchor       what was newest when the guard last saved in a world that had changed since: in trouble, or out of it by learning (base +
+             drop < good), or when fast was two gains above base after 8 long windows (who is called wrong when right soon earns more
+             by being wrong). The world of then may be back: in trouble, once, after a long window that did not bring slow within `drop`
+             of good, roll back to the anchor for a long window. There it is two gains above base: save. Else roll back to the newest
 save         without trouble: when slow rose by `gain` above good, a long window past the last; and after the first 2^(window - 1) trials
 """
 
@@ -95,12 +95,13 @@ class Guard:
 
     def saved(self, anchored: bool) -> Guard:
         """anchored: whether there is an anchor now."""
-        return replace(self, good=self.slow >> FINER, since=0, troubled=False, trying=NEWEST, anchored=anchored)
+        good = self.slow >> FINER
+        return replace(self, good=good, base=good, since=0, troubled=False, trying=NEWEST, anchored=anchored)
 
     @staticmethod
     def resumed(running: int, good: int, anchored: bool) -> Guard:
         """As it was at the save that is loaded."""
-        return Guard(running, good, judged=MANY, slow=good << FINER, age=MANY, anchored=anchored)
+        return Guard(running, good, judged=MANY, slow=good << FINER, base=good, age=MANY, anchored=anchored)
 
     def rolled_back(self) -> Guard:
         """In trouble, the anchor's turn comes first, and once."""
@@ -116,15 +117,17 @@ class Guard:
 
 @dataclass(frozen=True)
 class Kept(Generic[Weights]):
-    """What lies in a flash of three slots: the newest save, or None; and the anchor."""
+    """What lies in a flash of three slots: the newest save, or None; and the anchor. Two slots have no room for one."""
 
     newest: Weights | None = None
     anchor: Weights | None = None
+    slots: int = 3
 
     def save(self, weights: Weights, guard: Guard, plan: LearningPlan) -> tuple[Kept[Weights], Guard]:
         """A save in a world that changed makes what was newest the anchor."""
         anchor = self.newest if guard.changed(plan) and self.newest is not None else self.anchor
-        return Kept(weights, anchor), guard.saved(anchor is not None)
+        anchor = anchor if self.slots > 2 else None
+        return Kept(weights, anchor, self.slots), guard.saved(anchor is not None)
 
     def roll_back(self, guard: Guard) -> tuple[Weights | None, Guard]:
         """What is to be tried: the newest save, or the anchor; None: the shipped weights."""

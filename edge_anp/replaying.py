@@ -35,9 +35,11 @@ class Replayed:
 
 def replay_file(
     folder: Path, path: Path, journal_path: Path | None, runner: str | None, sector: int = journal.SECTOR,
-    seen: Callable[[int, int], None] | None = None,
+    seen: Callable[[int, int], None] | None = None, slots: int = journal.SLOTS,
 ) -> Replayed:  # fmt: skip
-    """Replay a log; raise Divergence at the first difference, BadFile for another model's log."""
+    """Replay a log of a device whose flash has so many slots; raise Divergence at the first difference, BadFile for another model's log."""
+    if slots not in (2, journal.SLOTS):
+        raise ValueError(f"--slots is {slots}; a journal has 2 or {journal.SLOTS}")
     build = open_build(folder)
     log = trial_log.read(path, build.net.input.size)
     for name, found, wanted in (
@@ -49,12 +51,12 @@ def replay_file(
     saved, anchor = (None, None) if journal_path is None else read_saved(build, journal_path, sector)
     plan = ondevice_plan.load(folder / "learning.npz")
     if runner is None:
-        opened: Any = nullcontext(trial_log.Reference(build.net, plan, build.layout, saved, anchor))
+        opened: Any = nullcontext(trial_log.Reference(build.net, plan, build.layout, saved, anchor, slots))
     else:
         machine: Any = targets.find(artifact.read(folder).target)
         if not targets.listed(runner, machine.runners):
             raise ValueError(f"--runner is {runner!r}; it must be one of {', '.join(machine.runners)}")
-        opened = machine.open_learner(folder, runner)
+        opened = machine.open_learner(folder, runner, slots=slots)
     with opened as desk:
         if saved is not None and runner is not None:
             desk.put_flash(journal.image(build.layout, [saved, anchor, None]))

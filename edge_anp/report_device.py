@@ -72,10 +72,8 @@ def tables(found: Found) -> Iterator[Table]:
     rows: dict[str, list[str]] = {
         "byte": [str(slot.at) for slot in found.slots],
         "state": [", ".join(slot.problems) or "whole" for slot in found.slots],
-        "the device loads": [
-            "this one" if k == found.loaded else "the guard's anchor" if k == anchor else ""
-            for k in range(len(found.slots))
-        ],
+        "the device loads": ["this one" if k == found.loaded else "" for k in range(len(found.slots))],
+        "the guard's anchor": ["this one" if k == anchor else "" for k in range(len(found.slots))],
     }
     for name, form in (
         ("sequence", "d"),
@@ -132,6 +130,7 @@ def to_json(found: Found) -> dict[str, Any]:
     return {
         "slots": [{"at": s.at, "problems": list(s.problems), **s.head} for s in found.slots],
         "loaded": found.loaded,
+        "anchor": journal.anchor(found.slots),
         "damaged": found.damaged,
         "masters_crc": found.crc,
         "learned": [_learned(found, m, u) for m, u in zip(found.build.layout.matrices, found.masters, strict=False)],

@@ -17,7 +17,7 @@ import numpy as np
 
 from edge_anp.errors import BadFile, Divergence
 from edge_anp.integer import IntegerNetwork
-from edge_anp.journal import Layout, Saved
+from edge_anp.journal import SLOTS, Layout, Saved
 from edge_anp.ondevice import Learner
 from edge_anp.ondevice_guard import FINER, Guard, Kept
 from edge_anp.ondevice_plan import LearningPlan
@@ -85,7 +85,7 @@ class Desk(Protocol):
 
 
 class Reference(Learner):
-    """ondevice.py with a journal. Begins with what was saved, if anything was."""
+    """ondevice.py with a journal of so many slots. Begins with what was saved, if anything was."""
 
     def __init__(
         self,
@@ -94,10 +94,11 @@ class Reference(Learner):
         layout: Layout,
         saved: Saved | None = None,
         anchor: Saved | None = None,
+        slots: int = SLOTS,
     ) -> None:
         super().__init__(net, plan)
         self.layout, self.shipped = layout, [u.copy() for u in self.weights]
-        self.kept = Kept(saved, anchor)
+        self.kept = Kept(saved, anchor if slots > 2 else None, slots)
 
     def start(self, seed: int) -> None:
         self._put(self.shipped)

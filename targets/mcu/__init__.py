@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edge_anp import integer, ondevice_plan, target
+from edge_anp import integer, journal, ondevice_plan, target
 from edge_anp.artifact import Artifact
 from edge_anp.errors import Unsupported
 from edge_anp.integer import MCU16, Arithmetic, IntegerNetwork
@@ -64,10 +64,10 @@ class Mcu:
         """Build the folder's C for `runner` and start it."""
         return run.open_session(folder, runner, integer.load(folder / "integer.npz"), limit_s)
 
-    def open_learner(self, folder: Path, runner: str, limit_s: float = 600) -> LearnSession:
-        """Build the folder's learner for `runner` and start it."""
+    def open_learner(self, folder: Path, runner: str, limit_s: float = 600, slots: int = journal.SLOTS) -> LearnSession:
+        """Build the folder's learner for `runner` and start it. slots: of its flash."""
         net, plan = integer.load(folder / "integer.npz"), ondevice_plan.load(folder / "learning.npz")
-        return learn_run.open_learner(folder, runner, net, plan, limit_s)
+        return learn_run.open_learner(folder, runner, net, plan, limit_s, slots=slots)
 
     def layout(self, folder: Path) -> Layout:
         """Where the folder's learner keeps its weights, in its block and in its journal."""

@@ -14,9 +14,8 @@ from targets.mcu.cores import PACKAGES, Core
 
 ROOM = Path(__file__).parent
 RUNTIME, HARNESS = ROOM / "runtime", ROOM / "harness"
-LEARNER = tuple(
-    f"learn_{part}" for part in ["noise", "trial", "answer", "guard", "credit", "rows", "commit", "weights", "save"]
-)
+PARTS = ("noise", "trial", "answer", "guard", "credit", "rows", "commit", "weights", "slots", "save")
+LEARNER = tuple(f"learn_{part}" for part in PARTS)
 WARNINGS = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
 LIMIT_S = 120  # for one compiler run
 STACK = 2048

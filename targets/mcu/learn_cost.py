@@ -113,7 +113,7 @@ def measure(core: str, learn: str, bits: int, every: int) -> LearnCost:
         compile_to(find("mcu"), net, folder, None, [some[:, 0]], None, plan)
         stack = _stack(folder, CORES[core])
         block = learning.write(net, plan, tables.write(net)).block
-        with open_learner(folder, f"qemu:{core}", net, plan, 300, count=True, flash=False) as session:
+        with open_learner(folder, f"qemu:{core}", net, plan, 300, count=True, slots=0) as session:
             session.start(SEED)
             session.trials([some[:, k % SAMPLES] for k in range(TRIALS)], np.arange(TRIALS) % 10, 1)
             ticks = session.ticks / CORES[core].ticks

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from edge_anp import journal
 from edge_anp.errors import BadFile
 from edge_anp.integer import IntegerNetwork
 from edge_anp.ondevice_plan import LearningPlan
@@ -16,15 +17,18 @@ from targets.mcu.learn_session import LearnSession
 from targets.mcu.run import CODE, OWN, emulate, read_model
 
 DATA = 2**24  # bytes of samples that the harness keeps on this machine
-SECTOR = 4096  # of the flash that the harness keeps in RAM
+SECTOR = journal.SECTOR  # of the flash that the harness keeps in RAM
 OF_THE_LEARNER = ("learn.c", "learn.h", "edge_anp_learn.c", "edge_anp_learn.h", "edge_anp_learn_table.h")
 
 
 def open_learner(
     folder: Path, runner: str, net: IntegerNetwork, plan: LearningPlan, limit_s: float = 600, count: bool = False,
-    flags: Sequence[str] = ("-O2",), flash: bool = True,
+    flags: Sequence[str] = ("-O2",), slots: int = journal.SLOTS,
 ) -> LearnSession:  # fmt: skip
-    """Build and start what `runner` names on what `compile --learn` wrote; it begins once `start` is called."""
+    """Build and start what `runner` names on what `compile --learn` wrote; it begins once `start` is called.
+
+    slots: of the flash that it keeps in RAM; two, or none, where a board's RAM holds no more.
+    """
     prefix, numbers = read_model(folder)
     for name in OF_THE_LEARNER:
         if not (folder / name).is_file():
@@ -47,9 +51,10 @@ def open_learner(
             place / "glue.c",
         )
         sizes = [f"-DBLOCK_BYTES={learned.block}", f"-DINPUT_BYTES={inputs}"]
-        slots = 3 * -(-(256 + learned.weights[1]) // SECTOR) * SECTOR
-        flash = flash and (kind == "host" or CORES[port].ram[1] > learned.block + inputs + slots + build.STACK + OWN)
-        sizes += [f"-DFLASH_BYTES={slots}"] if flash else []
+        slot = -(-(journal.WEIGHTS_AT + learned.weights[1]) // SECTOR) * SECTOR
+        taken = learned.block + inputs + build.STACK + OWN
+        rooms = [n for n in (3, 2) if n <= slots and (kind == "host" or CORES[port].ram[1] > taken + n * slot)]
+        sizes += [f"-DFLASH_BYTES={rooms[0] * slot}"] if rooms else []
         include = (folder, build.HARNESS)
         if kind == "host":
             sizes += [f"-DDATA_BYTES={DATA}"]

@@ -116,7 +116,7 @@ class LearnSession:
         self._check(self.command("L"))
 
     def roll_back(self) -> None:
-        """What was saved last, or what was shipped; the trial counter goes on."""
+        """What was saved last, or the guard's anchor, or what was shipped; the trial counter goes on."""
         self._check(self.command("V"))
 
     def flash(self) -> bytes:
@@ -130,8 +130,9 @@ class LearnSession:
         return len(self.flash()) > 0
 
     def put_flash(self, journal: bytes) -> None:
-        """Put what `flash` gave, or `journal.image` made; then `start` and `load`."""
-        self._check(self.command("F", journal))
+        """Put what `flash` gave, or `journal.image` made, cut or filled up with erased bytes to its size; then `start` and `load`."""
+        size = len(self.flash())
+        self._check(self.command("F", journal[:size].ljust(size, b"\xff")))
 
     def freeze(self, frozen: bool) -> None:
         self._check(self.command("Z", struct.pack("<I", frozen)))

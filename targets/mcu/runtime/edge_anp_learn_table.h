@@ -70,6 +70,20 @@ typedef struct {
     uint32_t count, stride, outputs, bits, shift, prefix;
 } ea_moving;
 
+/* The journal: edge_anp_save.h. */
+#define EA_JOURNAL_MAGIC 0x314A4145u /* "EAJ1" */
+#define EA_JOURNAL_WORDS 16u
+#define EA_WEIGHTS_AT 256u
+#define EA_PAGE 256u
+#define EA_SLOTS 3u
+
+
+enum {
+    EA_J_MAGIC, EA_J_VERSION, EA_J_SEQUENCE, EA_J_NETWORK, EA_J_LEARNER, EA_J_TRIAL, EA_J_SEED, EA_J_RUNNING, EA_J_GOOD, EA_J_BYTES, EA_J_CRC,
+    EA_J_ANCHOR, EA_J_HEAD_CRC = 15
+};
+struct ea_flash;
+
 extern int32_t ea_learn_open(const ea_learner *learner, const void *block, const ea_learn_table **table);
 extern uint32_t ea_noise(const uint32_t *places, uint32_t count);
 extern uint32_t ea_stir(uint32_t x, uint32_t a);
@@ -80,6 +94,14 @@ extern ea_moving ea_moves(const ea_learn_table *t, uint8_t *block, uint32_t k, c
 extern void ea_move(const ea_moving *m, uint32_t j, int32_t x);
 extern void ea_horizon(const ea_learner *l, const ea_learn_table *t, uint8_t *block);
 extern void ea_credit(const ea_learner *l, const ea_learn_table *t, uint8_t *block, const ea_learn_credit *c);
+extern uint32_t ea_slot_sectors(const ea_learn_table *t, const struct ea_flash *flash);
+extern uint32_t ea_slot_count(const ea_learn_table *t, const struct ea_flash *flash);
+extern uint32_t ea_slot_at(const ea_learn_table *t, const struct ea_flash *flash, uint32_t slot);
+extern int32_t ea_slot_newest(const ea_learn_table *t, const struct ea_flash *flash, uint32_t *slot, uint32_t words[EA_JOURNAL_WORDS]);
+extern int32_t ea_slot_numbered(
+    const ea_learn_table *t, const struct ea_flash *flash, uint32_t sequence, uint32_t *slot, uint32_t words[EA_JOURNAL_WORDS]);
+extern int32_t ea_slot_restore(
+    const ea_learn_table *t, uint8_t *block, const struct ea_flash *flash, uint32_t anchor, uint32_t words[EA_JOURNAL_WORDS]);
 extern void ea_learn_ship(const ea_learner *learner, uint8_t *block);
 extern void ea_learn_judge(const ea_learn_table *t, ea_learn_head *head, uint32_t reward);
 extern int32_t ea_learn_changed(const ea_learn_table *t, const ea_learn_head *head);

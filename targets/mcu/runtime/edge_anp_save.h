@@ -28,7 +28,7 @@ typedef struct ea_flash {
     int32_t (*read)(void *context, uint32_t at, uint8_t *data, uint32_t bytes);
 } ea_flash;
 
-/* Bytes of flash that a slot takes; the flash needs two of them, each in sectors of its own, and three if the guard is to have an anchor. */
+/* Bytes of flash that a slot takes; the flash needs two of them, each in sectors of its own; three if the guard is to have an anchor. */
 int32_t ea_learn_slot(const ea_learner *learner);
 
 /* Save the weights, the trial counter and the seed: one erase or one program a call, EA_MORE until done. Trials go on meanwhile, but
@@ -41,7 +41,7 @@ int32_t ea_learn_save(const ea_learner *learner, void *block, const ea_flash *fl
  */
 int32_t ea_learn_load(const ea_learner *learner, void *block, const ea_flash *flash);
 
-/* Between trials: the weights that were saved last; or in trouble, once, the guard's anchor; or the shipped ones. The trial counter goes on. */
+/* Between trials: the weights that were saved last, or in trouble, once, the guard's anchor, or the shipped ones; the trial counter goes on. */
 int32_t ea_learn_rollback(const ea_learner *learner, void *block, const ea_flash *flash);
 
 /* Forget what was saved, the newest last: one erase a call, EA_MORE until done. Then ea_learn_init is a factory reset. */

@@ -47,6 +47,7 @@ int32_t ea_learn_changed(const ea_learn_table *t, const ea_learn_head *head)
 void ea_learn_saved(ea_learn_head *head)
 {
     head->good = slow(head);
+    head->base = head->good;
     head->since = 0;
     head->troubled = 0;
     head->trying = EA_NEWEST;
@@ -76,14 +77,16 @@ void ea_learn_resume(ea_learn_head *head, uint32_t running, uint32_t good)
     head->running = running;
     head->slow = good << EA_FINER;
     head->good = good;
+    head->base = good;
     head->judged = EA_MANY;
     head->age = EA_MANY;
     head->since = 0;
     head->troubled = 0;
+    head->fruitless = 0;
     head->trying = EA_NEWEST;
 }
 
-/* What to do since a fall, when both means say nothing of the time before it. */
+/* What to do since a fall: the slow mean began anew at the rollback. */
 static int32_t in_trouble(const ea_learn_table *t, const ea_learn_head *head, uint32_t window)
 {
     const uint32_t now = slow(head), better = head->base + 2u * t->gain;

@@ -1,22 +1,9 @@
-/* The journal: edge_anp_save.h says how it lies in flash. Whatever a power cut leaves, a slot without a valid head does not count. */
+/* The journal, written and gone back to: one operation of the flash a call. edge_anp_save.h says how it lies there. */
 #include "edge_anp_learn_table.h"
 #include "edge_anp_save.h"
 
-#define EA_JOURNAL_MAGIC 0x314A4145u /* "EAJ1" */
-#define EA_JOURNAL_WORDS 16u
-#define EA_WEIGHTS_AT 256u
-#define EA_PAGE 256u
-#define EA_SLOTS 3u
-
-enum { EA_J_MAGIC, EA_J_VERSION, EA_J_SEQUENCE, EA_J_NETWORK, EA_J_LEARNER, EA_J_TRIAL, EA_J_SEED, EA_J_RUNNING, EA_J_GOOD, EA_J_BYTES, EA_J_CRC, EA_J_ANCHOR, EA_J_HEAD_CRC = 15 };
-
 /* Stages of a save or of forgetting, whose slots count on from EA_FORGETTING; the bytes or sectors done are in head->saved. */
 enum { EA_NOT_SAVING, EA_ERASING, EA_PROGRAMMING, EA_FORGETTING };
-
-static uint32_t slot_sectors(const ea_learn_table *t, const ea_flash *flash)
-{
-    return (EA_WEIGHTS_AT + t->weight_bytes + flash->sector - 1u) / flash->sector;
-}
 
 static int32_t check_flash(const ea_learn_table *t, const ea_flash *flash)
 {
@@ -24,18 +11,7 @@ static int32_t check_flash(const ea_learn_table *t, const ea_flash *flash)
         return EA_NULL;
     }
     return (flash->page == 0u || flash->page > EA_PAGE || (flash->page & (flash->page - 1u)) != 0u || flash->sector < EA_PAGE ||
-            flash->sector % flash->page != 0u || 2u * slot_sectors(t, flash) > flash->sectors) ? EA_FLASH : EA_OK;
-}
-
-/* Two slots, or three, where the flash has room for an anchor. */
-static uint32_t slot_count(const ea_learn_table *t, const ea_flash *flash)
-{
-    return (flash->sectors / slot_sectors(t, flash) < EA_SLOTS) ? 2u : EA_SLOTS;
-}
-
-static uint32_t slot_at(const ea_learn_table *t, const ea_flash *flash, uint32_t slot)
-{
-    return slot * slot_sectors(t, flash) * flash->sector;
+            flash->sector % flash->page != 0u || 2u * ea_slot_sectors(t, flash) > flash->sectors) ? EA_FLASH : EA_OK;
 }
 
 static void empty(uint32_t words[EA_JOURNAL_WORDS])
@@ -44,65 +20,6 @@ static void empty(uint32_t words[EA_JOURNAL_WORDS])
     for (k = 0; k < EA_JOURNAL_WORDS; k++) {
         words[k] = 0;
     }
-}
-
-/* The head of a slot: EA_OK if it and the weights are whole and this model's, EA_OTHER_MODEL, EA_NOTHING, or EA_FLASH. */
-static int32_t examine(const ea_learn_table *t, const ea_flash *flash, uint32_t slot, uint32_t words[EA_JOURNAL_WORDS])
-{
-    const uint32_t at = slot_at(t, flash, slot);
-    uint8_t some[64];
-    uint32_t crc = 0, done, n;
-    if (flash->read(flash->context, at, (uint8_t *)words, 4u * EA_JOURNAL_WORDS) != 0) {
-        return EA_FLASH;
-    }
-    if (words[EA_J_MAGIC] != EA_JOURNAL_MAGIC || words[EA_J_VERSION] < 1u || words[EA_J_VERSION] > 2u || ea_crc(0, words, 4u * EA_J_HEAD_CRC) != words[EA_J_HEAD_CRC]) {
-        return EA_NOTHING;
-    }
-    if (words[EA_J_NETWORK] != t->model || words[EA_J_LEARNER] != t->crc || words[EA_J_BYTES] != t->weight_bytes) {
-        return EA_OTHER_MODEL;
-    }
-    for (done = 0; done < t->weight_bytes; done += n) {
-        n = (t->weight_bytes - done < sizeof some) ? t->weight_bytes - done : (uint32_t)sizeof some;
-        if (flash->read(flash->context, at + EA_WEIGHTS_AT + done, some, n) != 0) {
-            return EA_FLASH;
-        }
-        crc = ea_crc(crc, some, n);
-    }
-    return (crc == words[EA_J_CRC]) ? EA_OK : EA_NOTHING;
-}
-
-/* The slot that holds, and its head; or why there is none. */
-static int32_t newest(const ea_learn_table *t, const ea_flash *flash, uint32_t *slot, uint32_t words[EA_JOURNAL_WORDS])
-{
-    uint32_t other[EA_JOURNAL_WORDS], number, k;
-    int32_t found = EA_NOTHING;
-    for (number = 0; number < slot_count(t, flash); number++) {
-        const int32_t here = examine(t, flash, number, other);
-        if (here == EA_FLASH) {
-            return EA_FLASH;
-        }
-        if (here == EA_OK && (found != EA_OK || other[EA_J_SEQUENCE] - words[EA_J_SEQUENCE] < 0x80000000u)) {
-            *slot = number;
-            for (k = 0; k < EA_JOURNAL_WORDS; k++) {
-                words[k] = other[k];
-            }
-        }
-        found = (found == EA_OK || here == EA_NOTHING) ? found : here;
-    }
-    return found;
-}
-
-/* The slot of the save of this sequence, and its head: the guard's anchor. */
-static int32_t numbered(const ea_learn_table *t, const ea_flash *flash, uint32_t sequence, uint32_t *slot, uint32_t words[EA_JOURNAL_WORDS])
-{
-    uint32_t number;
-    for (number = 0; sequence != 0u && number < slot_count(t, flash); number++) {
-        if (examine(t, flash, number, words) == EA_OK && words[EA_J_SEQUENCE] == sequence) {
-            *slot = number;
-            return EA_OK;
-        }
-    }
-    return EA_NOTHING;
 }
 
 int32_t ea_learn_slot(const ea_learner *learner)
@@ -140,7 +57,7 @@ static void write_head(const ea_learn_table *t, const uint8_t *block, uint32_t w
 static int32_t program(const ea_learn_table *t, uint8_t *block, const ea_flash *flash)
 {
     ea_learn_head *head = (ea_learn_head *)(void *)block;
-    const uint32_t at = slot_at(t, flash, head->slot), head_pages = (4u * EA_JOURNAL_WORDS + flash->page - 1u) / flash->page;
+    const uint32_t at = ea_slot_at(t, flash, head->slot), head_pages = (4u * EA_JOURNAL_WORDS + flash->page - 1u) / flash->page;
     const uint32_t pages = (t->weight_bytes + flash->page - 1u) / flash->page;
     uint32_t words[EA_PAGE / 4u], k, place;
     uint8_t *bytes = (uint8_t *)words;
@@ -170,28 +87,27 @@ static int32_t program(const ea_learn_table *t, uint8_t *block, const ea_flash *
     return (head->saved == pages + head_pages) ? EA_OK : EA_MORE;
 }
 
-/* The slot to write, and the next sequence. In a world that changed since, what was newest until then becomes the anchor, which is not written over. */
+/* The slot to write, neither the newest nor its anchor; and the next sequence, never 0. In a world that changed, the newest is the anchor. */
 static int32_t begin(const ea_learn_table *t, ea_learn_head *head, const ea_flash *flash)
 {
-    uint32_t words[EA_JOURNAL_WORDS], other[EA_JOURNAL_WORDS], slot = EA_SLOTS - 1u, kept = EA_SLOTS;
-    const uint32_t count = slot_count(t, flash);
-    const int32_t found = newest(t, flash, &slot, words);
-    if (found == EA_FLASH) {
+    uint32_t words[EA_JOURNAL_WORDS], other[EA_JOURNAL_WORDS], slot = 0, kept = EA_SLOTS;
+    const uint32_t count = ea_slot_count(t, flash);
+    const int32_t found = ea_slot_newest(t, flash, &slot, words);
+    const int32_t anchor = (found == EA_OK) ? ea_slot_numbered(t, flash, words[EA_J_ANCHOR], &kept, other) : found;
+    if (found == EA_FLASH || anchor == EA_FLASH) {
         return EA_FLASH;
     }
-    head->saved_anchor = 0;
-    if (found == EA_OK && count == EA_SLOTS) {
-        if (ea_learn_changed(t, head) != 0) {
+    head->saved_anchor = (anchor == EA_OK) ? words[EA_J_ANCHOR] : 0u;
+    head->slot = 0;
+    head->sequence = 1;
+    if (found == EA_OK) {
+        if (count == EA_SLOTS && ea_learn_changed(t, head) != 0) {
             head->saved_anchor = words[EA_J_SEQUENCE];
-        } else if (numbered(t, flash, words[EA_J_ANCHOR], &kept, other) == EA_OK) {
-            head->saved_anchor = words[EA_J_ANCHOR];
-        } else {
-            kept = EA_SLOTS;
         }
+        head->slot = (slot + 1u) % count;
+        head->slot = (head->slot == kept) ? (head->slot + 1u) % count : head->slot;
+        head->sequence = (words[EA_J_SEQUENCE] == 0xFFFFFFFFu) ? 1u : words[EA_J_SEQUENCE] + 1u;
     }
-    head->slot = (found == EA_OK) ? (slot + 1u) % count : 0u;
-    head->slot = (head->slot == kept) ? (head->slot + 1u) % count : head->slot;
-    head->sequence = (found == EA_OK) ? words[EA_J_SEQUENCE] + 1u : 1u;
     head->saved = 0;
     head->saved_trial = head->trial;
     head->saved_running = head->running;
@@ -218,9 +134,9 @@ int32_t ea_learn_save(const ea_learner *learner, void *block, const ea_flash *fl
         }
     }
     if (head->saving == EA_ERASING) {
-        error = (flash->erase(flash->context, head->slot * slot_sectors(t, flash) + head->saved) != 0) ? EA_FLASH : EA_MORE;
+        error = (flash->erase(flash->context, head->slot * ea_slot_sectors(t, flash) + head->saved) != 0) ? EA_FLASH : EA_MORE;
         head->saved++;
-        if (head->saved == slot_sectors(t, flash)) {
+        if (head->saved == ea_slot_sectors(t, flash)) {
             head->saving = EA_PROGRAMMING;
             head->saved = 0;
         }
@@ -237,17 +153,6 @@ int32_t ea_learn_save(const ea_learner *learner, void *block, const ea_flash *fl
     return error;
 }
 
-/* The weights of the slot that holds, or of the anchor, in the block. */
-static int32_t restore(const ea_learn_table *t, uint8_t *block, const ea_flash *flash, uint32_t anchor, uint32_t words[EA_JOURNAL_WORDS])
-{
-    uint32_t slot;
-    const int32_t found = (numbered(t, flash, anchor, &slot, words) == EA_OK) ? EA_OK : newest(t, flash, &slot, words);
-    if (found == EA_OK && flash->read(flash->context, slot_at(t, flash, slot) + EA_WEIGHTS_AT, &block[t->weights], t->weight_bytes) != 0) {
-        return EA_FLASH;
-    }
-    return found;
-}
-
 int32_t ea_learn_load(const ea_learner *learner, void *block, const ea_flash *flash)
 {
     const ea_learn_table *t;
@@ -260,9 +165,9 @@ int32_t ea_learn_load(const ea_learner *learner, void *block, const ea_flash *fl
     if (head->phase == EA_COMMITTING || head->saving != EA_NOT_SAVING) {
         return EA_ORDER;
     }
-    error = restore(t, (uint8_t *)block, flash, 0, words);
+    error = ea_slot_restore(t, (uint8_t *)block, flash, 0, words);
     if (error == EA_OK) {
-        head->anchor = (numbered(t, flash, words[EA_J_ANCHOR], &slot, other) == EA_OK) ? words[EA_J_ANCHOR] : 0u;
+        head->anchor = (ea_slot_numbered(t, flash, words[EA_J_ANCHOR], &slot, other) == EA_OK) ? words[EA_J_ANCHOR] : 0u;
         head->trial = words[EA_J_TRIAL];
         head->seed = words[EA_J_SEED];
         ea_learn_resume(head, words[EA_J_RUNNING], words[EA_J_GOOD]);
@@ -284,7 +189,11 @@ int32_t ea_learn_rollback(const ea_learner *learner, void *block, const ea_flash
         return EA_ORDER;
     }
     anchor = (head->troubled != 0u && head->trying == EA_NEWEST) ? head->anchor : 0u;
-    error = restore(t, (uint8_t *)block, flash, anchor, words);
+    error = ea_slot_restore(t, (uint8_t *)block, flash, anchor, words);
+    if (error == EA_NOTHING && anchor != 0u) { /* damaged since */
+        head->anchor = 0;
+        error = ea_slot_restore(t, (uint8_t *)block, flash, 0, words);
+    }
     if (error == EA_FLASH) {
         return error;
     }
@@ -308,19 +217,19 @@ int32_t ea_learn_forget(const ea_learner *learner, void *block, const ea_flash *
     if (head->phase == EA_COMMITTING || head->saving == EA_ERASING || head->saving == EA_PROGRAMMING) {
         return EA_ORDER;
     }
-    count = slot_count(t, flash);
+    count = ea_slot_count(t, flash);
     if (head->saving == EA_NOT_SAVING) {
-        head->slot = (newest(t, flash, &slot, words) == EA_OK) ? (slot + 1u) % count : 0u;
+        head->slot = (ea_slot_newest(t, flash, &slot, words) == EA_OK) ? (slot + 1u) % count : 0u;
         head->saved = 0;
         head->anchor = 0;
         head->saving = EA_FORGETTING;
     }
-    if (flash->erase(flash->context, head->slot * slot_sectors(t, flash) + head->saved) != 0) {
+    if (flash->erase(flash->context, head->slot * ea_slot_sectors(t, flash) + head->saved) != 0) {
         head->saving = EA_NOT_SAVING;
         return EA_FLASH;
     }
     head->saved++;
-    if (head->saved == slot_sectors(t, flash)) {
+    if (head->saved == ea_slot_sectors(t, flash)) {
         head->saved = 0;
         head->slot = (head->slot + 1u) % count;
         head->saving = (head->saving + 1u < EA_FORGETTING + count) ? head->saving + 1u : (uint32_t)EA_NOT_SAVING;

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -103,6 +105,28 @@ def test_the_device_writes_what_the_host_writes_and_loads_it(bits, tmp_path):
             session.load()
             loaded = journal.newest(journal.examine(session.flash(), layout))
             assert session.begin() == 1 + pair[loaded or 0].trial
+
+
+def test_the_device_reads_a_head_of_version_1(tmp_path):
+    net = network(inputs=4, hidden=5, classes=3)
+    plan = compiled(tmp_path / "a", net)
+    layout = TARGET.layout(tmp_path / "a")
+    with open_learner(tmp_path / "a", "host", net, plan, 60, flags=SANITIZED) as session:
+        session.start(SEED)
+        by_hand(session, rasters(net)[:, 0], 1, 2)
+        session.save()
+        crc, data = session.crc(), bytearray(session.flash())
+        for version, loads in ((1, True), (2, True), (3, False)):
+            struct.pack_into("<I", data, 4, version)
+            struct.pack_into("<I", data, 60, zlib.crc32(data[:60]))
+            session.put_flash(bytes(data[: journal.slot_bytes(layout, journal.SECTOR)]))
+            session.start(SEED)
+            if loads:
+                session.load()
+                assert session.crc() == crc
+            else:
+                with pytest.raises(BadFile, match="EA_NOTHING"):
+                    session.load()
 
 
 def test_journals_of_other_models_are_refused_by_their_hashes(tmp_path):
