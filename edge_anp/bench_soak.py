@@ -180,7 +180,7 @@ def write(soaks: Sequence[Soak], out: Path) -> None:
         f"everything learns, masters of 16 bits.\n{DRIFT:.0%} of the channels are rewired, then the C learner runs {trials:,} trials "
         f"on this machine; its rates anneal over the first {BUDGET:,} and stay.\nBad stretches, of all trials: {span}. Random: a coin says "
         "right or wrong; inverted: right is called wrong, and wrong right. "
-        "To the guard a long inversion is a world that changed: it is learned.\n"
+        "To the guard a long inversion is a world that changed: it is learned, and after it the weights of before are tried, and kept.\n"
         f"Accuracies are of the test split, means of {AROUND} points "
         f"{every:,} trials apart; after a stretch: the points from its end on, the first of them\n{every:,} honest trials past it. "
         "soak.svg is the curve; soak.json has every point, and the weights' histograms.\n\n" + table(soaks)
