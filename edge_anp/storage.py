@@ -10,14 +10,13 @@ import dataclasses
 import hashlib
 import json
 import os
-import zipfile
-from collections.abc import Callable, Mapping, Sequence
-from math import prod
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from edge_anp import npz
 from edge_anp.errors import BadFile
 
 LARGEST = 2**30  # bytes, unpacked: thousands of times the networks this is for
@@ -25,8 +24,9 @@ LARGEST = 2**30  # bytes, unpacked: thousands of times the networks this is for
 
 def write(path: str | Path, kind: str, version: int, tree: Any) -> None:
     """Write a tree; the file appears whole or not at all."""
-    arrays: list[np.ndarray] = []
-    encoded = _encode(tree, arrays)
+    leaves: list[Any] = []
+    encoded = _encode(tree, leaves)
+    arrays = [_array(x) for x in leaves]
     header = {"kind": kind, "version": version, "tree": encoded, "sha256": _digest(encoded, arrays)}
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,32 +44,26 @@ def read(
     path: str | Path, kind: str, version: int, classes: Sequence[type], leaf: Callable[[np.ndarray], Any] = lambda a: a
 ) -> Any:
     """Read a classes[0] that `write` wrote, building nothing but `classes`; raise BadFile for anything else."""
-    path = Path(path)
+    path, should_be = Path(path), f"a {kind}.npz of version {version}, written by edge-anp"
 
     def bad(what: str) -> BadFile:
-        return BadFile(path, what, should_be=f"a {kind}.npz of version {version}, written by edge-anp")
+        return BadFile(path, what, should_be=should_be)
 
-    if not path.is_file():
-        raise bad("there is no such file")
+    arrays = npz.read(path, should_be, limit=LARGEST)
     try:
-        _check_sizes(path)
-        with np.load(path, allow_pickle=False) as file:
-            header = json.loads(bytes(file["header"]).decode())
-            count = len([name for name in file.files if name != "header"])
-            arrays = [file[f"a{k}"] for k in range(count)]
+        header = json.loads(bytes(arrays.pop("header")).decode())
+        leaves = [arrays[f"a{k}"] for k in range(len(arrays))]
         found = {name: header[name] for name in ("kind", "version", "tree", "sha256")}
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+    except Exception as error:  # whatever JSON or a stranger's header may be
         raise bad(f"it cannot be read as one ({type(error).__name__}: {' '.join(str(error).split())[:120]})") from error
-    except Exception as error:  # zlib.error and friends: numpy lets the decompressor's own errors through
-        raise bad(f"it is damaged ({type(error).__name__})") from error
     if found["kind"] != kind:
         raise bad(f"it is a {found['kind']!r} file")
     if found["version"] != version:
         raise bad(f"its version is {found['version']}")
     try:
-        if found["sha256"] != _digest(found["tree"], arrays):
+        if found["sha256"] != _digest(found["tree"], leaves):
             raise bad("its checksum does not match its content")
-        tree = _decode(found["tree"], arrays, {c.__name__: c for c in classes}, leaf)
+        tree = _decode(found["tree"], leaves, {c.__name__: c for c in classes}, leaf)
     except BadFile:
         raise
     except Exception as error:  # a birth check of any class, or a tree nested past Python's stack
@@ -90,36 +84,39 @@ def rebuild(tree: Any, leaf: Callable[[Any], Any]) -> Any:
     return leaf(tree) if hasattr(tree, "__array__") else tree
 
 
-def _check_sizes(path: Path) -> None:
-    """Raise ValueError before anything is allocated, unless each array is as large as its entry and all are below LARGEST."""
-    with zipfile.ZipFile(path) as file:
-        total = sum(entry.file_size for entry in file.infolist())
-        if total > LARGEST:
-            raise ValueError(f"it unpacks to {total} bytes, the limit is {LARGEST}")
-        for entry in file.infolist():
-            with file.open(entry) as stream:
-                major, _ = np.lib.format.read_magic(stream)
-                header = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
-                shape, _, dtype = header(stream)
-                declared, there = prod(shape) * dtype.itemsize, entry.file_size - stream.tell()
-                if not dtype.hasobject and declared != there:
-                    raise ValueError(f"{entry.filename} declares {declared} bytes and holds {there}")
+def tensors(tree: Any) -> list[Any]:
+    """Every array or tensor of a tree, in its order."""
+    leaves: list[Any] = []
+    _encode(tree, leaves)
+    return leaves
 
 
-def _encode(node: Any, arrays: list[np.ndarray]) -> Any:
+def digest(tree: Any, without: Iterable[Any] = ()) -> str:
+    """SHA-256 of a tree: its structure, its numbers, and the dtype, shape and bytes of every array but those `without`."""
+    leaves, left_out = [], {id(x) for x in without}
+    encoded = _encode(tree, leaves)
+    return _digest(encoded, [_array(x) for x in leaves if id(x) not in left_out])
+
+
+def _array(leaf: Any) -> np.ndarray:
+    array = detach().cpu().numpy() if (detach := getattr(leaf, "detach", None)) else np.asarray(leaf)
+    return np.array(array, order="C")
+
+
+def _encode(node: Any, leaves: list[Any]) -> Any:
+    """What JSON holds of a tree; its arrays and tensors are added to `leaves`."""
     if dataclasses.is_dataclass(node) and not isinstance(node, type):
-        fields = {f.name: _encode(getattr(node, f.name), arrays) for f in dataclasses.fields(node)}
+        fields = {f.name: _encode(getattr(node, f.name), leaves) for f in dataclasses.fields(node)}
         return {"type": type(node).__name__, "fields": fields}
     if isinstance(node, Mapping):
-        return {"map": [[str(k), _encode(v, arrays)] for k, v in node.items()]}
+        return {"map": [[str(k), _encode(v, leaves)] for k, v in node.items()]}
     if isinstance(node, tuple | list):
-        return [_encode(x, arrays) for x in node]
+        return [_encode(x, leaves) for x in node]
     if isinstance(node, np.generic):
         return node.item()
     if hasattr(node, "__array__"):
-        array = detach().cpu().numpy() if (detach := getattr(node, "detach", None)) else np.asarray(node)
-        arrays.append(np.array(array, order="C"))
-        return {"array": len(arrays) - 1}
+        leaves.append(node)
+        return {"array": len(leaves) - 1}
     if node is None or isinstance(node, bool | int | float | str):
         return node
     raise TypeError(f"cannot store a {type(node).__name__}")

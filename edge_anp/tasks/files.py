@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from edge_anp import npz
 from edge_anp.errors import BadFile
 from edge_anp.tasks.samples import Samples, Task, assemble, split_evenly
 from edge_anp.topology import InputContract
@@ -19,20 +19,7 @@ PAIRS = "pairs (raster [T, ...], target), all steps of one shape"
 
 def open_npz(path: str | Path) -> Task:
     """A task from x, y and perhaps split (0 train, 1 validation, 2 test); raise BadFile for anything else."""
-    path = Path(path)
-    if not path.is_file():
-        raise BadFile(path, "there is no such file", should_be=NPZ)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            entries = {name: file[name] for name in ("x", "y", "split") if name in file.files}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        what = f"it cannot be read ({type(error).__name__}: {' '.join(str(error).split())[:120]})"
-        raise BadFile(path, what, should_be=NPZ) from error
-    except Exception as error:  # zlib.error and friends: numpy lets the decompressor's own errors through
-        raise BadFile(path, f"it is damaged ({type(error).__name__})", should_be=NPZ) from error
-    for name in ("x", "y"):
-        if name not in entries:
-            raise BadFile(path, f"it has no {name!r}", should_be=NPZ)
+    path, entries = Path(path), npz.read(path, NPZ, ("x", "y"), ("split",))
     return _task(path, path.stem, entries["x"], entries["y"], entries.get("split"))
 
 

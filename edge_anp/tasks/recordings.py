@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edge_anp import npz
 from edge_anp.errors import BadFile
 from edge_anp.noise import noise
 from edge_anp.tasks.raw import find
@@ -42,14 +43,7 @@ def _validate_a_fifth(test: np.ndarray) -> np.ndarray:
 
 
 def _open(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """The entries of an .npz; nothing in it is executed."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in names}
-    except Exception as error:  # numpy and zlib raise many kinds for a file that is damaged or another's
-        raise BadFile(
-            path, f"it cannot be read ({type(error).__name__})", should_be=f"an .npz with {', '.join(names)}"
-        ) from error
+    return npz.read(path, f"an .npz with {', '.join(names)}", names)
 
 
 def braille7(data: Data) -> Task:
