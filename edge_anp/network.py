@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -104,20 +103,6 @@ class Trace:
     states: tuple[dict[str, Tensor], ...]
 
 
-@runtime_checkable
-class RunsElsewhere(Protocol):
-    """A network whose steps are computed by other means than here, on integers for example."""
-
-    def run(
-        self,
-        raster: Tensor,
-        spike: Spike,
-        reset_spike: Spike,
-        start: Moment | None,
-        added: Sequence[Tensor | None] | None,
-    ) -> Trace: ...
-
-
 def apply(op: Map, x: Float[Tensor, "B I"]) -> Float[Tensor, "B N"]:
     """One map of a path on a batch of flat vectors."""
     if isinstance(op, Dense):
@@ -166,11 +151,12 @@ def run(
     """Run a network over a raster, from silence or from `start`.
 
     Groups of layers that hold a loop step together; everything they read from outside is computed for all steps at once.
-    added: currents of no connection, per layer [T, B, N] or None: what a perturbation is. A network that runs elsewhere has a `run`
-    of its own, which is then called.
+    added: currents of no connection, per layer [T, B, N] or None: what a perturbation is. A network that is run by other means, on
+    integers for example, has a method `run` of its own, which is then called.
     """
-    if isinstance(network, RunsElsewhere):
-        return network.run(raster, spike, reset_spike, start, added)
+    elsewhere = getattr(network, "run", None)
+    if elsewhere is not None:
+        return elsewhere(raster, spike, reset_spike, start, added)
     steps, layers = len(raster), network.layers
     start = begin(network, raster) if start is None else start
     spikes: list[list[Tensor]] = [[] for _ in layers]

@@ -41,7 +41,8 @@ class FeedbackANP:
     error: once, at the end of a trial; or streaming: of the running answer, at every step, with 2 look_back steps remembered.
     readout_only: train the last layer alone, the baseline of a frozen reservoir.
     detach_reset: resets get no credit (snnTorch's own habit); only look_back > 0 can tell.
-    sigma, eta, probes: the noise of a flip probe in thresholds, the step of the delta rule, probed steps a trial.
+    sigma, eta, probes: the noise of a flip probe in thresholds, the longest step of the delta rule (1 follows weights that move fast
+    more closely), probed steps a trial.
     explore: share of answers drawn evenly (reward). queries: antithetic pairs of scores a trial, K-1 are enough (score).
     baseline: of a reward, the network's own confidence, or the running mean of the rewards (textbook REINFORCE).
     """
@@ -149,7 +150,8 @@ class FeedbackANP:
         mean = state.get(MEAN_REWARD)
         error, loss = output_error(logits(network, seen.trace), ask, self.explore, self.queries, seed, mean)
         if mean is not None:
-            state = {**state, MEAN_REWARD: MEMORY * mean + (1 - MEMORY) * (1 - loss)}
+            everywhere = ask.total(torch.tensor([loss, 1.0], dtype=torch.float64))
+            state = {**state, MEAN_REWARD: MEMORY * mean + (1 - MEMORY) * (1 - float(everywhere[0] / everywhere[1]))}
         return error, loss, state
 
     def weights(self, network: Network, state: State) -> State:

@@ -4,11 +4,14 @@ On some steps of a trial the rule asks which spikes a little noise on the membra
 would change at the synapses that they reach:
 
     ds = [u + sigma xi > theta] - [u - sigma xi > theta]              one sign of xi against the other
-    W^ <- W^ + eta (W ds - W^ ds) ds' / n          n_j = sum ds_j^2 + eps
+    r  = W ds - W^ ds                              what the feedback did not foresee
+    dW = r ds' / n                                 n_j = sum ds_j^2 + eps
+    W^ <- W^ + min(eta, c) dW                      c = sum r^2 / sum_ij n_j dW_ij^2
 
-a regression without noise, whose fixed point is W^ = W; W^ has the shape of W, so that a kernel learns a kernel. Flips of one sign only
-share a common mode (silent neurons flip up and never down), on which the delta rule diverges; the antithetic pair has mean zero. A rate
-neuron sends ds = tanh(u + sigma xi) - tanh(u - sigma xi).
+a regression without noise, whose fixed point is W^ = W; W^ has the shape of W, so that a kernel learns a kernel. A step h changes the
+error sum_ij n_j (W - W^)_ij^2 by h^2 sum n dW^2 - 2 h sum r^2, which is least at h = c and never above 0 up to there, however few the
+flips (one trial, for a layer of hundreds). Flips of one sign only share a common mode (silent neurons flip up and never down), which hides
+the rest; the antithetic pair has mean zero. A rate neuron sends ds = tanh(u + sigma xi) - tanh(u - sigma xi).
 """
 
 from __future__ import annotations
@@ -90,9 +93,10 @@ def follow_flips(
         elif pre:
             change = follow(pre, change)
         surprise = respond(op, change) - _predict(op, feedback[name], change)
-        step = total(correlate(op, surprise, change))
         n = total(_power(op, change)) + FLOOR * total(torch.tensor(float(len(change)), device=change.device))
-        new[name] = feedback[name] + eta * step / n
+        step = total(correlate(op, surprise, change)) / n
+        best = total((surprise * surprise).sum()) / (n * step * step).sum().clamp(min=torch.finfo(step.dtype).tiny)
+        new[name] = feedback[name] + best.clamp(max=eta) * step
     return new
 
 

@@ -76,9 +76,12 @@ def _run(
         trace = run(network, raster, start=start)
         return trace, end(start, raster, trace)
     rows, traces = len(next(iter(xi.values()))), []
+    at = {name: torch.empty_like(p) for name, p in trained.items()}
+    places = {id(p): at[name] for name, p in trained.items()}
+    moved = storage.rebuild(network, lambda value: places.get(id(value), value))
     for k, piece in enumerate(raster.split(len(raster) // rows)):
-        changed = {id(p): p + sign * xi[name][k] for name, p in trained.items()}
-        moved = storage.rebuild(network, lambda value, changed=changed: changed.get(id(value), value))
+        for name, p in trained.items():
+            torch.add(p, xi[name][k], alpha=sign, out=at[name])
         traces.append(run(moved, piece, start=start))
         start = end(start, piece, traces[-1])
     return joined(traces), start

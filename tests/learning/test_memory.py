@@ -1,5 +1,6 @@
 """Memory that is freed is kept: the same tensors again cost no page faults."""
 
+import os
 import subprocess
 import sys
 
@@ -25,10 +26,14 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the C library is not glibc")
 def test_the_same_tensors_again_cost_no_page_faults():
+    # glibc's own threshold; named, it no longer moves while the process runs
+    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "131072"}
+
     def faults(how: str) -> int:
-        ran = subprocess.run(
-            [sys.executable, "-c", SCRIPT, how], capture_output=True, text=True, timeout=200, check=True
-        )
+        command = [sys.executable, "-c", SCRIPT, how]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=200, check=True, env=environment)
         return int(ran.stdout)
 
-    assert faults("keep") < 50 < faults("give back")
+    given_back = faults("give back")  # 50 times 3 tensors of 512 pages
+    assert given_back > 50 * 512
+    assert faults("keep") < given_back / 50  # one tensor may still find a place of its own

@@ -2,13 +2,16 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
+from edge_anp.learning import probes
 from edge_anp.learning.feedback import FeedbackANP
 from edge_anp.learning.probes import flips, follow_flips, learned_names, probed_steps
 from edge_anp.learning.wiring import respond
 from edge_anp.network import Connection, Layer, Network, run
 from edge_anp.neurons import LIF, Readout, Tanh
-from edge_anp.synapses import AvgPool2d, Conv2d, Dense, MaxPool2d
+from edge_anp.synapses import AvgPool2d, Conv2d, Dense, Diagonal, MaxPool2d
 from edge_anp.topology import INPUT, InputContract
 
 TRIALS = torch.arange(16)
@@ -124,3 +127,49 @@ def test_only_the_response_to_flips_is_seen(make):
     ds = torch.randint(-1, 2, (7, 12)).double()
     for op in (net.layers[1].connections[0].path[0], net.layers[0].connections[1].path[0]):
         torch.testing.assert_close(respond(op, ds), ds @ op.weight.T)
+
+
+@pytest.mark.parametrize("trials", [1, 3])
+@pytest.mark.parametrize("eta", [0.4, 1.0])
+def test_feedback_of_a_wide_layer_converges_from_few_trials(data, asking, trials, eta):
+    """256 neurons, and no more flips than 16 steps of one trial hold: a delta rule that only divides by n diverges here."""
+    g = torch.Generator().manual_seed(0)
+    first, again, last = (Dense(torch.randn(n, i, generator=g) / i**0.5) for n, i in ((256, 5), (256, 256), (4, 256)))
+    layers = (
+        Layer(
+            (256,), (Connection(INPUT, (first,)), Connection(0, (again,), 1)), LIF(torch.tensor(0.9), torch.tensor(1.0))
+        ),
+        Layer((4,), (Connection(0, (last,)),), Readout(torch.tensor(0.9))),
+    )
+    net, (raster, labels) = (
+        Network(layers, InputContract((5,)), "membrane_mean"),
+        data(2, steps=16, batch=trials, dtype=torch.float32),
+    )
+    errors = [
+        relative_error(learn(net, raster, labels, asking, k, eta=eta)["0.1.weight"], again.weight) for k in (5, 20, 80)
+    ]
+    assert 1 > errors[0] > errors[1] > errors[2]
+
+
+@pytest.mark.parametrize("kind", ["dense", "kernel", "one-to-one", "one number"])
+@given(st.integers(0, 2**31), st.integers(1, 40), st.floats(0.01, 1), st.floats(0.02, 1))
+def test_no_step_of_the_delta_rule_makes_the_feedback_worse(kind, seed, flipped, eta, density):
+    """sum_ij n_j (W - W^)_ij^2 never grows, n of the flips that the step is made from."""
+    g = torch.Generator().manual_seed(seed)
+    real = lambda *shape: torch.randn(*shape, generator=g, dtype=torch.float64)  # noqa: E731
+    op = {
+        "dense": Dense(real(7, 24)), "kernel": Conv2d((2, 3, 4), (2, 2), (1, 1), (1, 1), real(3, 2, 2, 2)),
+        "one-to-one": Diagonal(real(24), (24,)), "one number": Diagonal(real(1), (24,)),
+    }[kind]  # fmt: skip
+    layers = (
+        Layer((24,), (Connection(INPUT, (Dense(real(24, 2)),)),), LIF(torch.tensor(0.9), torch.tensor(1.0))),
+        Layer((op.out_size,), (Connection(0, (op,)),), LIF(torch.tensor(0.9), torch.tensor(1.0))),
+        Layer((2,), (Connection(1, (Dense(real(2, op.out_size)),)),), Readout(torch.tensor(0.9))),
+    )
+    net = Network(layers, InputContract((2,)), "membrane_mean")
+    ds = torch.sign(real(flipped, 24)) * (torch.rand(flipped, 24, generator=g) < density)
+    before = real(*op.weight.shape)
+    after = follow_flips(net, {"1.0.weight": before}, [ds, None, None], [None] * 3, eta)["1.0.weight"]
+    n = probes._power(op, ds) + probes.FLOOR * flipped
+    error = lambda found: float((n * (op.weight - found) ** 2).sum())  # noqa: E731
+    assert error(after) <= error(before) * (1 + 1e-12)
