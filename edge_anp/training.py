@@ -7,11 +7,13 @@ matplotlib is installed, `integer.npz` of a run on integers, and `checkpoint/`, 
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from rich.console import Console
 from safetensors.torch import save_file
 
@@ -123,9 +125,11 @@ def train_run(c: Choices, folder: Path, every: int, out: Console, resume: bool =
     keep_freed_memory()
     rule = chosen_rule(c)
     reward = None if c.reward is None else sources.load_attribute(*_attribute(c.reward))
+    _seed(c.seed)
     task = tasks.load(c.task, c.data)
     raster, _ = task.train.batch(np.arange(min(4, len(task.train))))
     weights = None if c.weights is None else Path(c.weights)
+    _seed(c.seed)
     opened = sources.open_model(c.model, weights, task.input.shape, raster, c.decode)
     if isinstance(opened.network, IntegerNetwork):
         raise ValueError(f"{c.model} holds integers; training starts from file.py:factory or from a network.npz")
@@ -147,6 +151,13 @@ def train_run(c: Choices, folder: Path, every: int, out: Console, resume: bool =
     _write(folder, history, result)
     what = result["measure"]
     out.print(f"{what}: validation {result['validation']:.4g}, test {result['test']:.4g}; written to {folder}")
+
+
+def _seed(seed: int) -> None:
+    """Make what a factory or a task of the user's own draws the same in every process, and again when a run goes on."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - what others draw from
+    torch.manual_seed(seed)
 
 
 def _attribute(spec: str) -> tuple[Path, str]:

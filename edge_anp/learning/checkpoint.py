@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,19 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from edge_anp import storage
 from edge_anp.errors import BadFile
+from edge_anp.network import Network
 
 VERSION, NAME = 1, "checkpoint/run.pt"
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """done: updates made. scheme: the weights that a run on integers chose its units by. settings: what the run was started with."""
+    """done: updates made. scheme: the weights that a run on integers chose its units by. settings: what the run was started with.
+
+    fixed: the digest of all that the run does not train (`digest_of_fixed`), which whoever goes on must bring along.
+    """
 
     done: int
     parameters: dict[str, Tensor]
@@ -36,6 +41,7 @@ class Checkpoint:
     asked: dict[str, int]
     scheme: dict[str, Tensor] | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+    fixed: str = ""
 
 
 def save(found: Checkpoint, folder: Path) -> None:
@@ -70,13 +76,24 @@ def load(folder: Path) -> Checkpoint:
         raise BadFile(path, f"it cannot be read ({type(error).__name__})", should_be=should_be) from error
 
 
-def restore(found: Checkpoint, parameters: Mapping[str, Tensor], optimizer: Optimizer, scheduler: Any) -> None:
+def digest_of_fixed(network: Network) -> str:
+    """Of a network without the numbers that are trained and the feedback that is learned."""
+    return storage.digest(replace(network, feedback={}), without=network.parameters().values())
+
+
+def restore(found: Checkpoint, network: Network, optimizer: Optimizer, scheduler: Any) -> None:
     """Put weights, optimizer and schedule back; raise ValueError for those of another network."""
+    parameters = network.parameters()
     shapes = {name: tuple(p.shape) for name, p in parameters.items()}
     there = {name: tuple(p.shape) for name, p in found.parameters.items()}
     if shapes != there:
         raise ValueError(
             f"the run holds weights of the shapes {there}, but the network has {shapes}; they must be the same"
+        )
+    if found.fixed not in ("", digest_of_fixed(network)):
+        raise ValueError(
+            "the network is not the one that the run began with: a constant, a frozen weight or the wiring has changed; a run must "
+            "go on with the network that it began with"
         )
     with torch.no_grad():
         for name, p in parameters.items():
@@ -100,4 +117,4 @@ def interrupts_wait() -> Iterator[list[bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-__all__ = ["Checkpoint", "interrupts_wait", "load", "restore", "save"]
+__all__ = ["Checkpoint", "digest_of_fixed", "interrupts_wait", "load", "restore", "save"]

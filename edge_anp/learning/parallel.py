@@ -6,6 +6,8 @@ machines do what one would.
 
 from __future__ import annotations
 
+import atexit
+import importlib
 import os
 from dataclasses import dataclass
 
@@ -35,19 +37,43 @@ class Ranks:
         distributed.all_reduce(x)
         return x
 
+    def agree(self, x: Tensor) -> None:
+        """Give every machine, in place, what the first one holds."""
+        if self.size > 1:
+            sent = x.detach().contiguous()
+            distributed.broadcast(sent, 0)
+            x.detach().copy_(sent)
+
+    def any(self, here: bool) -> bool:
+        """Whether it is so on any machine."""
+        return bool(here) if self.size == 1 else bool(self.total(torch.tensor(float(here))))
+
     def mean(self, x: Tensor) -> Tensor:
         """The mean over all machines."""
         return x if self.size == 1 else self.total(x) / self.size
 
 
 def join(device: str = "cpu") -> Ranks:
-    """The machines that torchrun started, NCCL between GPUs and gloo else; one alone where it did not."""
+    """The machines that torchrun started; one alone where it did not. Tensors on GPUs go by NCCL, numbers on the CPU by gloo.
+
+    A group that is entered here is left before Python ends: a thread of gloo's that lets go of its last tensor while the interpreter is
+    taken down aborts the process. Its threads end with the last reference to the group, so nothing else may hold one: the functions of
+    torch.distributed.nn take the group of their import as a default, and are imported (the optimizers would do it) while there is none.
+    """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         return Ranks()
     if not distributed.is_initialized():
-        distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+        importlib.import_module("torch.distributed.nn.functional")
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo")
+        atexit.register(leave)
     return Ranks(distributed.get_rank(), distributed.get_world_size())
+
+
+def leave() -> None:
+    """Leave the group, if there is one, and wait for its threads to end."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def choose_device(name: str) -> torch.device:

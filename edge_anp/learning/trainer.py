@@ -50,12 +50,16 @@ def train(
 
     optimizer: a name in torch.optim, perhaps with options: "SGD:momentum=0.9". reward: judges answers in place of right or wrong.
     on_integer: the forward pass is the integer network. folder: a checkpoint lies there, renewed at every `every` updates and on Ctrl-C;
-    resume goes on from it, and ends as if it had never stopped. Started by torchrun, processes share every batch.
+    resume goes on from it, and ends as if it had never stopped. Started by torchrun, processes share every batch, and all begin with the
+    first one's network.
     A batch larger than the training part is the whole of it. Raise ValueError for targets that are not the network's.
     """
     check(network, task, rule, updates, batch, rate)
-    ranks, place = parallel.join(device), parallel.choose_device(device)
+    place = parallel.choose_device(device)
+    ranks = parallel.join(place.type)
     there, samples = _move(network, place), task.train
+    for tensor in storage.tensors(there):
+        ranks.agree(torch.as_tensor(tensor))
     parameters = there.parameters()
     opt = make_optimizer(optimizer, list(parameters.values()), rate)
     scheduler = CosineAnnealingLR(opt, updates)
@@ -63,11 +67,12 @@ def train(
     if resume:
         assert folder is not None
         old = checkpoint.load(folder)
-        checkpoint.restore(old, parameters, opt, scheduler)
+        checkpoint.restore(old, there, opt, scheduler)
         state = {name: x.to(place) for name, x in old.state.items()}
         before, scheme = Progress(old.done, old.losses, Counter(old.asked), state, float("nan")), old.scheme
     integers = _Integers(there, samples.batch(range(min(64, len(samples))))[0], scheme) if on_integer else None
     first = before.done if before else 0
+    fixed = checkpoint.digest_of_fixed(there)
     part = ranks.share(min(batch, len(samples)))
 
     def batches() -> Iterator[tuple[Tensor, Ask]]:
@@ -94,7 +99,7 @@ def train(
         if folder is not None and ranks.rank == 0:
             numbers = (now.done, dict(parameters), opt.state_dict(), scheduler.state_dict(), dict(now.state))
             held = integers.snapshot if integers else None
-            checkpoint.save(Checkpoint(*numbers, now.losses, dict(now.asked), held, settings or {}), folder)
+            checkpoint.save(Checkpoint(*numbers, now.losses, dict(now.asked), held, settings or {}, fixed), folder)
 
     start = int(noise(seed, 0, int(Draw.RUN), 0, 0, 0))  # so that the updates of seeds 0 and 1 share no noise
     visible = progress and ranks.rank == 0
@@ -102,9 +107,10 @@ def train(
 
         def seen(now: Progress) -> None:
             shown(now.done - 1, now.losses[-1], now.spike_rate)
-            if stop or now.done % every == 0 or now.done == updates:
+            stops = ranks.any(bool(stop))  # all after the same update, whoever heard of it
+            if stops or now.done % every == 0 or now.done == updates:
                 keep(now)
-            if stop:
+            if stops:
                 raise KeyboardInterrupt
 
         if before is None:

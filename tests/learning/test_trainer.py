@@ -1,4 +1,4 @@
-"""Runs around the loop: cut off and resumed to the last bit, shared by machines, on integers, with a reward of the user's own."""
+"""Runs around the loop: cut off and resumed to the last bit, on integers, with a reward of the user's own."""
 
 import dataclasses
 import json
@@ -11,11 +11,12 @@ import time
 
 import pytest
 import torch
+from rich.console import Console
 
-from edge_anp import integer, tasks
+from edge_anp import integer, storage, tasks
 from edge_anp.bench_digits import build_network
 from edge_anp.errors import BadFile, Unsupported
-from edge_anp.learning import checkpoint, parallel
+from edge_anp.learning import checkpoint
 from edge_anp.learning.bptt import BPTT
 from edge_anp.learning.decorrelation import Decorrelated
 from edge_anp.learning.feedback import FeedbackANP
@@ -25,6 +26,7 @@ from edge_anp.learning.presets import PRESETS
 from edge_anp.learning.presets import make as preset
 from edge_anp.learning.trainer import make_optimizer, train
 from edge_anp.network import load, run
+from edge_anp.training import Choices, resume_run, train_run
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +119,46 @@ def test_a_killed_process_goes_on_to_the_same_last_bit(tmp_path):
         assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
+FACTORY = """
+import random, numpy, torch
+import snntorch as snn
+from torch import nn
+
+def build():
+    first = nn.Linear(8, 24)
+    first.weight.requires_grad = False  # a frozen projection, drawn without a seed, thinned by numpy and Python
+    first.weight.data *= torch.as_tensor(numpy.random.rand(24, 8) < 0.7) * random.uniform(1, 2)
+    leaky = lambda **more: snn.Leaky(beta=0.9, init_hidden=True, **more)
+    return nn.Sequential(first, leaky(), nn.Linear(24, 10), leaky(reset_mechanism="none", output=True))
+"""
+
+
+def test_a_factory_that_sets_no_seed_builds_one_network_for_one_seed(tmp_path):
+    (tmp_path / "net.py").write_text(FACTORY)
+    model, out = f"{tmp_path / 'net.py'}:build", Console(quiet=True)
+
+    def settled(seed, updates, name):
+        train_run(Choices(model, "digits", updates=updates, batch=16, seed=seed), tmp_path / name, 1, out)
+        return load(tmp_path / name / "network.npz")
+
+    first, again, other = settled(5, 2, "first"), settled(5, 2, "again"), settled(6, 2, "other")
+    frozen = [n.layers[0].connections[0].path[0].weight for n in (first, again, other)]
+    assert torch.equal(frozen[0], frozen[1])
+    assert not torch.equal(frozen[0], frozen[2])
+    assert storage.digest(first) == storage.digest(again)
+    resume_run(model, tmp_path / "first", out)  # with the frozen projection that it began with
+    assert storage.digest(load(tmp_path / "first" / "network.npz")) == storage.digest(first)
+
+
+def test_a_run_goes_on_with_the_network_that_it_began_with_or_not_at_all(tmp_path):
+    (tmp_path / "net.py").write_text(FACTORY)
+    model, out = f"{tmp_path / 'net.py'}:build", Console(quiet=True)
+    train_run(Choices(model, "digits", updates=1, batch=16), tmp_path / "run", 1, out)
+    (tmp_path / "net.py").write_text(FACTORY.replace("0.9", "0.8"))
+    with pytest.raises(ValueError, match="not the one that the run began with"):
+        resume_run(model, tmp_path / "run", out)
+
+
 def test_a_bad_checkpoint_is_named(digits, tmp_path):
     with pytest.raises(BadFile, match="no checkpoint"):
         go(digits, BPTT(), folder=tmp_path, resume=True)
@@ -124,62 +166,6 @@ def test_a_bad_checkpoint_is_named(digits, tmp_path):
     (tmp_path / checkpoint.NAME).write_bytes(b"PK nonsense")
     with pytest.raises(BadFile, match="cannot be read"):
         go(digits, BPTT(), folder=tmp_path, resume=True)
-
-
-WORKER = """
-import sys, torch
-from edge_anp import network, tasks
-from edge_anp.bench_digits import build_network
-from edge_anp.learning import parallel
-from edge_anp.learning.presets import make
-from edge_anp.learning.trainer import train
-torch.set_num_threads(1)
-digits = tasks.load("digits")
-for name in sys.argv[2:]:
-    rule, _, signal = name.partition(":")
-    rule = make(rule, signal=signal or None)
-    h = train(build_network(0), digits, rule, updates=1, batch=16, progress=False, optimizer="SGD")
-    if parallel.join().rank == 0:
-        network.save(h.network, f"{sys.argv[1]}/{name.replace(':', '-')}.npz")
-        print(name, h.losses, h.asked)
-"""
-SHARED = ("feedback-anp:reward", "feedback-anp:score", "bptt", "np", "anp", "wp", "reinforce")
-
-
-@pytest.mark.slow
-def test_two_machines_are_one(digits, tmp_path):
-    """After one update on the same global batch and seed, within 1e-5."""
-    (tmp_path / "worker.py").write_text(WORKER)
-    words = [
-        "-m",
-        "torch.distributed.run",
-        "--nproc-per-node",
-        "2",
-        "--master-port",
-        "29517",
-        "worker.py",
-        ".",
-        *SHARED,
-    ]
-    done = subprocess.run([sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    for name in SHARED:
-        rule, _, kind = name.partition(":")
-        one = go(digits, preset(rule, signal=kind or None), updates=1, batch=16, optimizer="SGD")
-        two = load(tmp_path / f"{name.replace(':', '-')}.npz")
-        assert not torch.equal(weights(one.network), weights(build_network(0)))
-        torch.testing.assert_close(weights(two), weights(one.network), rtol=0, atol=1e-5)
-        for key, feedback in one.network.feedback.items():
-            torch.testing.assert_close(two.feedback[key], feedback, rtol=0, atol=1e-5)
-        assert str(one.asked) in done.stdout
-
-
-def test_a_batch_is_shared_evenly():
-    assert [parallel.Ranks(r, 4).share(8) for r in range(4)] == [slice(0, 2), slice(2, 4), slice(4, 6), slice(6, 8)]
-    with pytest.raises(ValueError, match="multiple of the 3"):
-        parallel.Ranks(0, 3).share(8)
-    with pytest.raises(ValueError, match="try cpu"):
-        parallel.choose_device("abacus")
 
 
 @pytest.mark.parametrize("name", PRESETS)
