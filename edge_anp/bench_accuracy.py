@@ -1,8 +1,11 @@
-"""The learning rules beside one another: every task, every rule at its own best rate, the same networks, data and number of updates."""
+"""The learning rules beside one another: every task, every rule at its own best rate, the same networks, data and number of updates.
+
+The rules learn from one answer at the end of a trial, except in rows that say streaming. anp and wp are as the source paper has them, on
+plain SGD: one difference of losses for the whole batch, at every step.
+"""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +16,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from edge_anp.bench_cells import Cell, collect, of, run_cells, said_missing
+from edge_anp.bench_cells import Cell, bench_cells, collect, of, said_missing
 from edge_anp.network import Connection, Layer, Network
 from edge_anp.neurons import LIF, Readout
 from edge_anp.synapses import Conv1d, Dense
@@ -21,7 +24,11 @@ from edge_anp.tasks import Task
 from edge_anp.topology import INPUT
 
 RATES = (1e-3, 2e-3, 4e-3, 8e-3, 16e-3)
-LARGE = (1e-2, 1e-1, 1.0, 10.0, 100.0)  # of plain SGD, for rules that the source paper runs without a scale
+WIDE = (25e-5, 5e-4, *RATES, 32e-3, 64e-3, 128e-3)
+SGD = {  # for rules that the source paper runs without a scale: from standing still to exploding
+    "wp": (1e-4, 1e-3, 1e-2, 1e-1, 1.0),
+    "anp": (1e-3, 1e-2, 1e-1, 1.0, 10.0),
+}
 TASKS = ("digits", "braille7", "fsdd")
 LONG: dict[str, Any] = {"updates": 6000, "batch": 256, "seeds": 3, "search_seeds": 1, "search_updates": 1000}  # MNIST's
 PAPER_SIGMA = (("sigma", 0.3),)  # noise of 0.001 flips no spike
@@ -80,7 +87,7 @@ def all_cells(own: str | None = None) -> list[Cell]:
         for rule, signal, look_back in rules:
             shown = look_back if rule == "feedback-anp" else ""
             cell = Cell(task, "recurrent-128", rule, signal, shown, batch=BATCHES.get(task, 128))
-            if rule in ("anp", "wp"):
+            if rule in SGD:
                 cell = replace(cell, optimizer="SGD", error="streaming", switches=PAPER_SIGMA)
             cells.append(cell)
     for network in ("two-layers", "convolution"):
@@ -92,34 +99,40 @@ def all_cells(own: str | None = None) -> list[Cell]:
     return cells
 
 
+def yardsticks() -> list[Cell]:
+    """What the rules are compared with, once more with rates beyond the ends of the grid that all share."""
+    of_five = [c for c in all_cells() if c.rule in ("bptt", "readout") and c.task in TASKS]
+    return [replace(c, wide=True) for c in of_five]
+
+
 def rates(cell: Cell) -> Sequence[float]:
-    """The grid of a cell, the same for every rule of a table: five rates; on MNIST three."""
-    return LARGE if cell.optimizer == "SGD" else RATES[1:4] if cell.task == "mnist" else RATES
+    """The grid of a cell, the same for every rule of a table: five rates; on MNIST three; ten where it is wide."""
+    return WIDE if cell.wide else SGD.get(cell.rule, RATES[1:4] if cell.task == "mnist" else RATES)
 
 
 def bench_accuracy(
     out: Path, own: str | None, only: str | None, jobs: int, seeds: int, console: Console | None = None
 ) -> list[dict]:
-    """Do what is missing, and write accuracy.json and accuracy.md into `out`: of all cells that are done, by now or by then.
+    """Do what is missing, and write accuracy.json and accuracy.md into `out`; only: do cells whose name holds this."""
+    mine = all_cells(own)
+    cells, shown = ([*mine, *yardsticks()], mine) if own is None else (mine, [*all_cells(), *mine])
 
-    only: do cells whose name holds this.
+    def table(rows: list[dict[str, Any]], missing: list[str]) -> str:
+        return tables(rows, missing, *collect(yardsticks(), rates, out / "cells" / "accuracy.jsonl"))
+
+    return bench_cells("accuracy", cells, shown, rates, build, table, out, only, jobs, seeds, console)
+
+
+def tables(
+    rows: list[dict[str, Any]],
+    missing: Sequence[str] = (),
+    wide: Sequence[dict[str, Any]] = (),
+    wide_missing: Sequence[str] = (),
+) -> str:
+    """One table for each task and network; differences to BPTT in points, paired by seed, with a 95 % interval.
+
+    wide: the yardsticks' rows with the wider grid.
     """
-    console, mine = console or Console(), all_cells(own)
-    cells = [c for c in mine if only is None or only in c.name]
-    if not cells:
-        raise ValueError(f"no cell holds {only!r}; there are: {', '.join(c.name for c in mine)}")
-    file = out / "cells" / "accuracy.jsonl"
-    run_cells(cells, rates, build, file, seeds, jobs, console)
-    rows, missing = collect(mine if own is None else [*all_cells(), *mine], rates, file)
-    text = tables(rows, missing)
-    console.print(text)
-    (out / "accuracy.json").write_text(json.dumps(rows, indent=1) + "\n")
-    (out / "accuracy.md").write_text(text)
-    return rows
-
-
-def tables(rows: list[dict[str, Any]], missing: Sequence[str] = ()) -> str:
-    """One table for each task and network; differences to BPTT in points, paired by seed, with a 95 % interval."""
     lines = ["# Learning rules side by side", "", f"`edge-anp bench accuracy`: {__doc__}".strip(), ""]
     for task, network in dict.fromkeys((r["task"], r["network"]) for r in rows):
         here = [r for r in rows if (r["task"], r["network"]) == (task, network)]
@@ -139,7 +152,31 @@ def tables(rows: list[dict[str, Any]], missing: Sequence[str] = ()) -> str:
                 f"| {difference(each, base)} | {asked} | {each[0]['forward_passes']:,} | {seconds:.0f} | {each[0]['trials']} |"
             )
         lines.append("")
-    return "\n".join(lines + said_missing(missing))
+    return "\n".join(lines + _beyond(rows, wide) + said_missing([*missing, *wide_missing]))
+
+
+BEYOND = """The grid of five rates is the same for every rule. Where a yardstick's best is at an end of it, more would serve it better:
+here are both with ten rates, 0.00025 to 0.128, and what learns from the reward beside them, at its own best of five."""
+
+
+def _beyond(rows: list[dict[str, Any]], wide: Sequence[dict[str, Any]]) -> list[str]:
+    """The yardsticks with a wider grid, and the differences of reward-only learning to them in points, paired by seed."""
+    head = "| task, network | yardstick | rate: of five, of ten | accuracy: of five, of ten | reward D=T | reward D=8 | reward D=0 |"
+    lines = ["## Yardsticks with a wider grid of rates", "", BEYOND, "", head, "|" + "---|" * 7]
+    for task, network, rule in dict.fromkeys((r["task"], r["network"], r["rule"]) for r in wide):
+        here = [r for r in rows if (r["task"], r["network"]) == (task, network)]
+        five = [r for r in here if r["rule"] == rule]
+        ten = [r for r in wide if (r["task"], r["network"], r["rule"]) == (task, network, rule)]
+        base = {r["seed"]: r["accuracy"] for r in ten}
+        said = [f"{each[0]['rate']:g}" if each else "-" for each in (five, ten)]
+        said += [f"{mean(r['accuracy'] for r in each):.4f}" if each else "-" for each in (five, ten)]
+        rewarded = [
+            [r for r in here if (r["rule"], r["signal"], r["look_back"]) == ("feedback-anp", "reward", d)]
+            for d in ("T", 8, 0)
+        ]
+        differences = " | ".join(difference(each, base) for each in rewarded)
+        lines.append(f"| {task}, {network} | {rule} | {', '.join(said[:2])} | {', '.join(said[2:])} | {differences} |")
+    return [*lines, ""] if wide else []
 
 
 def difference(rows: list[dict[str, Any]], base: dict[int, float]) -> str:

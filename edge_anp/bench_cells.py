@@ -41,6 +41,9 @@ class Cell:
     """network: a name that `build` knows. look_back: steps, or T. decorrelate: eta, 0 is without.
 
     on: float; integer (trained on integers, judged as such); or quantized (trained in floats, judged as integers).
+    wide: its rate is searched for in a wider grid. That changes no training, so that it shares those of the other cell.
+    switches: of the rule, or words of the command line; variant: what the name says of them. judged: validation, where the test part is
+    not to be touched: then the final trainings see the training part alone.
     seeds: how many of SEEDS the cell is done with. search_seeds, search_updates: of a trial of the rate search (0: as many as in the end).
     """
 
@@ -59,6 +62,9 @@ class Cell:
     search_seeds: int = 2
     search_updates: int = 0
     on: str = "float"
+    wide: bool = False
+    variant: str = ""
+    judged: str = "test"
 
     @property
     def name(self) -> str:
@@ -66,12 +72,13 @@ class Cell:
         parts += ["streaming"] if self.error == "streaming" and "anp" in self.rule else []
         parts += ["decorrelated"] if self.decorrelate else []
         parts += [f"on={self.on}"] if self.on != "float" else []
+        parts += [p for p in ("wide" if self.wide else "", self.variant) if p]
         return f"{self.task}/{self.network}/{' '.join(parts)}"
 
 
 @dataclass(frozen=True)
 class Job:
-    """One training. final: on training and validation part, judged on the test part; else on the one, judged on the other."""
+    """One training. final: on training and validation part, judged on the test part (see Cell); else on the one, judged on the other."""
 
     cell: Cell
     rate: float
@@ -80,7 +87,7 @@ class Job:
 
     @property
     def key(self) -> str:
-        return f"{self.cell.name} rate={self.rate:g} seed={self.seed} {'final' if self.final else 'search'}"
+        return f"{replace(self.cell, wide=False).name} rate={self.rate:g} seed={self.seed} {'final' if self.final else 'search'}"
 
 
 Build = Callable[[str, Task, int], Network]
@@ -88,14 +95,17 @@ Build = Callable[[str, Task, int], Network]
 
 def rule_of(cell: Cell) -> Any:
     """The rule of a cell, by the words of the command line."""
-    extra = dict(cell.switches)
+    words = {f.name for f in dataclasses.fields(training.Choices)}
+    said = {name: value for name, value in cell.switches if name in words}
+    inside = {name: value for name, value in cell.switches if name not in words}
     own = ".py:" in cell.rule
     choices = training.Choices(
         "", cell.task, cell.rule, None if own or not cell.rule.startswith("feedback") else cell.signal,
         {"T": "trial", "": None}.get(cell.look_back, cell.look_back), error=None if own or cell.error == "end" else cell.error,
         decorrelate=cell.decorrelate > 0, decorrelation_rate=cell.decorrelate or 1e-3,
     )  # fmt: skip
-    return training.chosen_rule(replace(choices, **extra))
+    rule: Any = training.chosen_rule(replace(choices, **said))
+    return replace(rule, **inside) if inside else rule
 
 
 def measure(job: Job, build: Build, grow: bool = True) -> dict[str, Any]:
@@ -106,7 +116,7 @@ def measure(job: Job, build: Build, grow: bool = True) -> dict[str, Any]:
     keep_freed_memory()
     task = tasks.load(job.cell.task)
     judge = task.validation
-    if job.final:
+    if job.final and job.cell.judged == "test":
         both = (task.train, task.validation)
         known = Samples(np.concatenate([s.rasters for s in both]), np.concatenate([s.targets for s in both]))
         task, judge = dataclasses.replace(task, train=known), task.test
@@ -131,6 +141,27 @@ def measure(job: Job, build: Build, grow: bool = True) -> dict[str, Any]:
 
 
 Rates = Callable[[Cell], Sequence[float]]
+
+
+def bench_cells(
+    name: str, cells: Sequence[Cell], shown: Sequence[Cell], rates: Rates, build: Build,
+    table: Callable[[list[dict[str, Any]], list[str]], str], out: Path, only: str | None, jobs: int, seeds: int, console: Console | None,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Do what is missing of `cells`, and write NAME.json and NAME.md into `out`: of all cells to be shown that are done, by now or by then.
+
+    only: do cells whose name holds this; raise ValueError where there is none. table: from rows, and what is missing, to Markdown.
+    """
+    wanted = [c for c in cells if only is None or only in c.name]
+    if not wanted:
+        raise ValueError(f"no cell holds {only!r}; there are: {', '.join(c.name for c in cells)}")
+    console, file = console or Console(), out / "cells" / f"{name}.jsonl"
+    run_cells(wanted, rates, build, file, seeds, jobs, console)
+    rows, missing = collect(shown, rates, file)
+    text = table(rows, missing)
+    console.print(text)
+    (out / f"{name}.json").write_text(json.dumps(rows, indent=1) + "\n")
+    (out / f"{name}.md").write_text(text)
+    return rows
 
 
 def run_cells(
@@ -214,11 +245,13 @@ def read(file: Path) -> dict[str, dict]:
 
 
 def best_rate(search: Sequence[Job], done: dict[str, dict]) -> float:
-    """The rate of the best mean over the search's seeds; the smaller one of two that are equal."""
+    """The rate of the best mean over the search's seeds: of those at which no run stopped, if any; the smaller of two that are equal."""
 
-    def worth(rate: float) -> float:
+    def worth(rate: float) -> tuple[bool, float]:
         outcomes = [done[j.key] for j in search if j.rate == rate]
-        return mean(o["accuracy"] if "accuracy" in o else -o["mse"] for o in outcomes)
+        return not any(o["stopped"] for o in outcomes), mean(
+            o["accuracy"] if "accuracy" in o else -o["mse"] for o in outcomes
+        )
 
     return max(sorted({j.rate for j in search}), key=worth)
 
@@ -247,4 +280,5 @@ def _row(job: Job, outcome: dict[str, Any], trials: int) -> dict[str, Any]:
         "optimizer": cell.optimizer,
         "decorrelate": cell.decorrelate,
         "on": cell.on,
+        "variant": cell.variant,
     }

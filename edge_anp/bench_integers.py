@@ -6,7 +6,6 @@ accuracy of its integers on the validation part. Quantized afterwards: units cho
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 from rich.console import Console
 
 from edge_anp.bench_accuracy import build, difference, rates
-from edge_anp.bench_cells import Cell, collect, of, run_cells, said_missing
+from edge_anp.bench_cells import Cell, bench_cells, of, said_missing
 
 WAYS = {"quantized": "quantized afterwards", "integer": "trained on integers"}
 
@@ -29,18 +28,8 @@ def all_cells() -> list[Cell]:
 
 def bench_integers(out: Path, only: str | None, jobs: int, seeds: int, console: Console | None = None) -> list[dict]:
     """Do what is missing, and write integers.json and integers.md into `out`; only: do cells whose name holds this."""
-    console, every = console or Console(), all_cells()
-    cells = [c for c in every if only is None or only in c.name]
-    if not cells:
-        raise ValueError(f"no cell holds {only!r}; there are: {', '.join(c.name for c in every)}")
-    file = out / "cells" / "integers.jsonl"
-    run_cells(cells, rates, build, file, seeds, jobs, console)
-    rows, missing = collect(every, rates, file)
-    text = table(rows, missing)
-    console.print(text)
-    (out / "integers.json").write_text(json.dumps(rows, indent=1) + "\n")
-    (out / "integers.md").write_text(text)
-    return rows
+    every = all_cells()
+    return bench_cells("integers", every, every, rates, build, table, out, only, jobs, seeds, console)
 
 
 def table(rows: list[dict[str, Any]], missing: Sequence[str] = ()) -> str:

@@ -2,8 +2,9 @@
 
 One process, one thread, the rules taking turns. 512 inputs -> 512 LIF -> leaky readout of 10, T = 500, batch 16, cross-entropy, the
 gradients of all weights, no optimizer on either side; snnTorch's loop is the one of its tutorials. Flip probes are on, at the setting of
-the accuracy tables. Memory is the growth of the resident peak from T = 100 to T = 2000, the raster taken off; the allocator is told to
-give back what is freed (MALLOC_MMAP_THRESHOLD_), so that its holes do not count. Linux only.
+the accuracy tables. As in a training run (learning/memory.py) the allocator keeps what is freed, for snnTorch's loop too. Memory is the
+growth of the resident peak from T = 100 to T = 2000, the raster taken off; there the allocator is told to give back what is freed
+(MALLOC_MMAP_THRESHOLD_), so that its holes do not count. Linux only.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edge_anp.learning import presets
+from edge_anp.learning.memory import keep_freed_memory
 from edge_anp.learning.rule import Ask, Rule, Signal
 from edge_anp.network import Connection, Layer, Network
 from edge_anp.neurons import LIF, Readout
@@ -156,10 +158,11 @@ def measure_memory(name: str) -> float:
     return grown[1] - grown[0]
 
 
-def bench_learning(out: Path, rounds: int = 5, console: Console | None = None) -> dict:
+def bench_learning(out: Path, rounds: int = 15, console: Console | None = None) -> dict:
     """Measure, print, and write learning.json and learning.md into `out`."""
     console = console or Console()
     torch.set_num_threads(1)
+    keep_freed_memory()
     cells: list[dict] = []
     for recurrent in (False, True):
         seconds = measure_time(rounds, recurrent)

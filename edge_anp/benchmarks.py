@@ -79,6 +79,12 @@ def _integers(options: Options) -> None:
     bench_integers(options.out, options.only, options.jobs, options.seeds or 5)
 
 
+def _switches(options: Options) -> None:
+    from edge_anp.bench_switches import bench_switches
+
+    bench_switches(options.out, options.only, options.jobs, options.seeds or 5)
+
+
 BENCHMARKS: dict[str, Callable[[Options], None]] = {
     "digits": _digits,
     "conformance": _conformance,
@@ -90,4 +96,5 @@ BENCHMARKS: dict[str, Callable[[Options], None]] = {
     "accuracy": _accuracy,
     "paper": _paper,
     "integers": _integers,
+    "switches": _switches,
 }

@@ -208,12 +208,12 @@ def bench(
     name: Annotated[
         str,
         typer.Argument(
-            help="digits, accuracy, integers, paper, learning: rules; ondevice, soak: the device's learner; "
+            help="digits, accuracy, integers, paper, switches, learning: rules; ondevice, soak: the device's learner; "
             "conformance, speed; loihi: Lava"
         ),
     ],
     seeds: Annotated[
-        int | None, typer.Option(help="how many; default: accuracy 10, paper, integers 5, others 3")
+        int | None, typer.Option(help="how many; default: accuracy 10, paper, integers, switches 5, others 3")
     ] = None,
     jobs: Annotated[int, typer.Option(help="processes at once")] = 2,
     neuron_steps: Annotated[int, typer.Option(help="conformance: how many")] = 10_000_000,
