@@ -16,6 +16,7 @@ from rich.progress import Progress
 
 from edge_anp import __version__
 from edge_anp.cli_options import (
+    INTERRUPTED,
     RULE_HELP,
     Data,
     Decode,
@@ -274,7 +275,11 @@ def main() -> None:
     if "--debug" in sys.argv:
         sys.argv.remove("--debug")
         os.environ["EDGE_ANP_DEBUG"] = "1"
-    app()
+    try:
+        app()
+    except KeyboardInterrupt:  # before a command has begun
+        err.print(INTERRUPTED)
+        sys.exit(130)
 
 
 from edge_anp import cli_device, cli_learn  # noqa: E402, F401  their commands join the others here

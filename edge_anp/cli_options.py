@@ -30,6 +30,8 @@ RULE_HELP = (
 )
 Seed = Annotated[int, typer.Option(help="of everything that is random")]
 
+INTERRUPTED = "[yellow]interrupted; files that were complete are kept[/]"
+
 
 def reported(command: Callable[..., Any]) -> Callable[..., Any]:
     """A command whose errors end in one paragraph and an exit code."""
@@ -39,7 +41,7 @@ def reported(command: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return command(*args, **options)
         except KeyboardInterrupt:
-            err.print("[yellow]interrupted; files that were complete are kept[/]")
+            err.print(INTERRUPTED)
             raise typer.Exit(130) from None
         except (EdgeAnpError, ValueError) as error:
             if os.environ.get("EDGE_ANP_DEBUG"):

@@ -144,7 +144,10 @@ def windows(x: np.ndarray, op: Window, fill: float | int = 0) -> np.ndarray:
     """The windows of x [B, in_size] as a view [B, C, *out, *kernel], padded with `fill`."""
     x = x.reshape(len(x), *op.in_shape)
     if any(op.padding):
-        x = np.pad(x, [(0, 0), (0, 0), *((p, p) for p in op.padding)], constant_values=fill)
+        sizes = list(zip(x.shape[2:], op.padding, strict=True))
+        padded = np.full((*x.shape[:2], *(n + 2 * p for n, p in sizes)), fill, x.dtype)
+        padded[(..., *(slice(p, p + n) for n, p in sizes))] = x
+        x = padded
     axes = tuple(range(2, 2 + len(op.kernel)))
     view = np.lib.stride_tricks.sliding_window_view(x, op.kernel, axis=axes)  # type: ignore[call-overload]
     return view[(slice(None), slice(None), *(slice(None, None, s) for s in op.stride))]

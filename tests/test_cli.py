@@ -16,6 +16,7 @@ import torch
 from typer.testing import CliRunner
 
 from edge_anp.cli import app
+from edge_anp.learning import checkpoint
 
 EXAMPLE = str(Path(__file__).parent.parent / "examples" / "my_net.py") + ":build"
 COMMANDS = ("check", "train", "compile", "verify", "bench", "demo", "doctor")
@@ -202,13 +203,15 @@ def test_doctor_finds_what_the_tests_run_on(tmp_path):
 
 
 def test_ctrl_c_ends_training_with_one_line(tmp_path):
-    words = ["train", EXAMPLE, "--task", "digits", "--updates", "100000", "--out", str(tmp_path / "run")]
+    many = ["--updates", "100000", "--checkpoint", "1"]
+    words = ["train", EXAMPLE, "--task", "digits", *many, "--out", str(tmp_path / "run")]
     process = subprocess.Popen(
         [sys.executable, "-m", "edge_anp", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ
     )
-    time.sleep(8)
+    while process.poll() is None and not (tmp_path / "run" / checkpoint.NAME).exists():
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 130
     assert b"interrupted" in errors
     assert b"Traceback" not in errors

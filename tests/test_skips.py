@@ -25,7 +25,7 @@ def run(folder: Path, allowed: str, *options: str) -> subprocess.CompletedProces
     (folder / "allowed_skips.txt").write_text(allowed)
     command = [sys.executable, "-m", "pytest", *options, "--rootdir", str(folder), str(folder)]
     environment = {**os.environ, "EDGE_ANP_STRICT_SKIPS": "1"}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
 
 def test_a_skip_that_is_not_listed_fails_in_a_worker_too(tmp_path: Path) -> None:

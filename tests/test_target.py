@@ -98,7 +98,7 @@ def test_a_targets_folder_of_ones_own_is_named_as_the_cause(tmp_path):
         env=os.environ | {"PYTHONPATH": path},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert done.stderr == ""
     assert str(tmp_path / "targets") in done.stdout

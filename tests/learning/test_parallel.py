@@ -14,7 +14,7 @@ from edge_anp.learning.trainer import train
 from edge_anp.network import load
 
 START = """
-import atexit, signal, sys, torch
+import atexit, signal, sys, time, torch
 from pathlib import Path
 from edge_anp import network, tasks
 from edge_anp.bench_digits import build_network
@@ -23,10 +23,22 @@ from edge_anp.learning.presets import make
 from edge_anp.learning.trainer import train
 torch.set_num_threads(1)
 def threads_of_gloo():
-    return [n for t in Path("/proc/self/task").iterdir() if "gloo" in (n := (t / "comm").read_text())]
-atexit.register(lambda: say("left the group:", not torch.distributed.is_initialized() and not threads_of_gloo()))
+    count = 0
+    for thread in Path("/proc/self/task").iterdir():
+        try:
+            count += "gloo" in (thread / "comm").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            pass  # it ended meanwhile
+    return count
+def left():
+    for _ in range(200):  # a thread that was joined may still be listed for a moment
+        if not threads_of_gloo():
+            return not torch.distributed.is_initialized()
+        time.sleep(0.05)
+    return False
+atexit.register(lambda: say("left the group:", left()))
 digits, ranks = tasks.load("digits"), parallel.join()
-atexit.register(lambda: say("in a group:", len(threads_of_gloo()) > 1))
+atexit.register(lambda: say("in a group:", threads_of_gloo() > 1))
 def say(*words):  # each into a file of its own: in one pipe, lines may mix
     with open(f"said-{ranks.rank}", "a") as file:
         print(*words, file=file)

@@ -92,23 +92,26 @@ RUN = ("train", MODEL, "--task", "digits", "--signal", "reward", "--updates", 60
 
 @pytest.mark.slow
 def test_a_killed_process_goes_on_to_the_same_last_bit(tmp_path):
-    whole = subprocess.run(command(*RUN, "--out", tmp_path / "whole"), capture_output=True, text=True, timeout=200)
+    whole = subprocess.run(command(*RUN, "--out", tmp_path / "whole"), capture_output=True, text=True, timeout=300)
     assert whole.returncode == 0, whole.stderr
     for how, code in ((signal.SIGKILL, -9), (signal.SIGINT, 130)):
         folder = tmp_path / how.name
-        words, least = command(*RUN, "--out", folder, "--checkpoint", 1), random.randrange(1, 40)  # any moment
+        words, least = (
+            command(*RUN, "--out", folder, "--checkpoint", 1),
+            random.randrange(1, 30),
+        )  # any moment, but not so late that it ends first
         cut = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         while cut.poll() is None and not (
             (folder / checkpoint.NAME).exists() and checkpoint.load(folder).done >= least
         ):
             time.sleep(0.01)
         cut.send_signal(how)
-        _, err = cut.communicate(timeout=100)
+        _, err = cut.communicate(timeout=300)
         assert cut.returncode == code
         assert "Traceback" not in err
         assert least <= checkpoint.load(folder).done < 60
         resumed = subprocess.run(
-            command("train", MODEL, "--resume", folder), capture_output=True, text=True, timeout=200
+            command("train", MODEL, "--resume", folder), capture_output=True, text=True, timeout=300
         )
         assert resumed.returncode == 0, resumed.stderr
         a, b = (load(d / "network.npz") for d in (tmp_path / "whole", folder))

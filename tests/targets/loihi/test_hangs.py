@@ -18,7 +18,7 @@ from targets.loihi import lower, run
 
 NET = random_network(49, LOIHI2)
 X = random_raster(NET, 0, 3)
-LIMIT_S, AMPLE_S = 8, 60  # for what hangs, and for what ends by itself on a busy machine
+LIMIT_S, AMPLE_S = 8, 120  # for what hangs, and for what ends by itself on a busy machine
 RUNNERS = ("lava-fixed", "lava-runtime")
 
 
@@ -55,7 +55,7 @@ def group(pid: int) -> list[int]:
 
 
 def nothing_left(session: run.Session) -> bool:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + AMPLE_S
     while group(session.process.pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     segments = list(run.SHARED_MEMORY.glob(f"{session.prefix}*"))
@@ -85,12 +85,12 @@ def test_a_model_that_fails(runner, line, words, folder, tmp_path, monkeypatch):
     worker = faulty(tmp_path, line)
     with pytest.raises(Divergence, match=words), run.Session(folder, runner, limit, worker=worker) as session:
         session.run(X)
-    assert time.monotonic() - began < limit + 20
+    assert time.monotonic() - began < limit + AMPLE_S
     assert nothing_left(opened[0])
 
 
 def test_a_killed_child(folder):
-    with run.Session(folder, "lava-runtime", 30) as session:
+    with run.Session(folder, "lava-runtime", AMPLE_S) as session:
         session.run(X)
         children = [pid for pid in group(session.process.pid) if pid != session.process.pid]
         assert len(children) > 3
@@ -102,7 +102,7 @@ def test_a_killed_child(folder):
 
 @pytest.mark.parametrize("runner", RUNNERS)
 def test_a_killed_worker(runner, folder):
-    with run.Session(folder, runner, 30) as session:
+    with run.Session(folder, runner, AMPLE_S) as session:
         os.kill(session.process.pid, signal.SIGKILL)
         with pytest.raises(Divergence, match="its process ended"):
             session.run(X)
@@ -114,9 +114,9 @@ import signal, sys, time
 from pathlib import Path
 from targets.loihi import run
 signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background inherit that it is ignored
-with run.Session(Path(sys.argv[1]), sys.argv[2], 60) as session:
+with run.Session(Path(sys.argv[1]), sys.argv[2], 120) as session:
     print(session.process.pid, session.prefix, session.place.name, flush=True)
-    time.sleep(60)
+    time.sleep(3600)
 """
 
 
@@ -129,8 +129,8 @@ def test_ctrl_c_and_a_parent_that_is_killed(end, runner, folder):
         pid, prefix, place = parent.stdout.readline().split()
         assert group(int(pid))
         parent.send_signal(end)
-        parent.wait(timeout=20)
-    deadline = time.monotonic() + 10
+        parent.wait(timeout=300)
+    deadline = time.monotonic() + AMPLE_S
     while (group(int(pid)) or Path(place).exists()) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert group(int(pid)) == []
@@ -146,18 +146,19 @@ def test_a_small_shared_memory(size, answer, folder):
     """With 1 MB there is room, one slot a channel; with 64 KB Lava stops, and that is said."""
     script = (
         "import sys; from pathlib import Path; import numpy as np; from targets.loihi import run\n"
-        "with run.Session(Path(sys.argv[1]), 'lava-runtime', 15) as session:\n"
+        "with run.Session(Path(sys.argv[1]), 'lava-runtime', float(sys.argv[3])) as session:\n"
         "    got = session.run(np.load(sys.argv[2]))\n"
         "    print(sum(s.size for s in got.spikes) * 0, 'mismatches')\n"
     )
     np.save(folder / "x.npy", X)
-    inner = [sys.executable, "-c", script, str(folder), str(folder / "x.npy")]
+    limit = str(LIMIT_S if answer == "Divergence" else AMPLE_S)
+    inner = [sys.executable, "-c", script, str(folder), str(folder / "x.npy"), limit]
     command = ["unshare", "-Urm", "sh", "-c", SMALL.format(size=size), "sh", *inner]
     if subprocess.run(
         ["unshare", "-Urm", "sh", "-c", SMALL.format(size="1m"), "sh", "true"], capture_output=True
     ).returncode:
         pytest.skip("this machine lets no one mount a /dev/shm of his own")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert answer in done.stdout + done.stderr
 
 
@@ -165,7 +166,7 @@ def test_a_small_shared_memory(size, answer, folder):
 def test_twenty_runs_leave_nothing(folder):
     before = set(run.SHARED_MEMORY.iterdir()), len(list(Path("/proc/self/fd").iterdir()))
     for k in range(20):
-        with run.Session(folder, RUNNERS[k % 5 == 4], 60) as session:
+        with run.Session(folder, RUNNERS[k % 5 == 4], AMPLE_S) as session:
             session.run(X)
         assert nothing_left(session)
     assert len(list(Path("/proc/self/fd").iterdir())) == before[1]

@@ -124,7 +124,7 @@ def test_lava_dls_netx_gives_the_same_spikes(name, tmp_path):
     files = [str(tmp_path / n) for n in ("a.net", "x.npy")]
     command = [str(run.find_python()), "-c", SCRIPT, str(run.WORKER.parent), *files, str(len(net.layers))]
     command += ["8" if net.input.high > 1 else "0", str(tmp_path / "out.npz")]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     want = reference.run(net, x)
     with np.load(tmp_path / "out.npz") as got:
@@ -176,7 +176,7 @@ def test_which_weights_netx_changes():
     (netx_folder,) = run.find_python().parents[1].glob("lib/*/site-packages/lava/lib/dl/netx")
     folders = (run.WORKER.parent, netx_folder, Path(netx.__file__).parent)
     command = [str(run.find_python()), "-c", WEIGHTS, *map(str, folders)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     held, changed = map(int, done.stdout.split())
     assert min(held, changed) > 500

@@ -92,7 +92,7 @@ def test_an_artifact_runs_without_edge_anp(tmp_path):
     net = random_network(10, LOIHI2)
     target.compile_to(TARGET, net, tmp_path / "out", None, [random_raster(net, k, 9) for k in range(3)])
     command = [str(run.find_python()), "worker"]
-    done = subprocess.run(command, cwd=tmp_path / "out", capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path / "out", capture_output=True, text=True, timeout=300)
     assert "3 golden samples, 0 spikes and 0 states differ" in done.stdout, done.stderr
     assert done.returncode == 0
     readme = (tmp_path / "out" / "README.md").read_text()
@@ -102,7 +102,7 @@ def test_an_artifact_runs_without_edge_anp(tmp_path):
     wrong = golden.traces[0].spikes[0]
     wrong[0, 0] ^= 1
     artifact.write_golden(tmp_path / "out", golden)
-    done = subprocess.run(command, cwd=tmp_path / "out", capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path / "out", capture_output=True, text=True, timeout=300)
     assert "1 spikes and 0 states differ" in done.stdout
     assert done.returncode == 1
 

@@ -29,7 +29,7 @@ def test_a_log_that_a_device_wrote_is_replayed(tmp_path):
     files = [folder / name for name in ("edge_anp.c", "model.c", "edge_anp_learn.c", "learn.c")]
     source = Path(__file__).with_name("logged.c")
     program = build.compile_host([*files, source], tmp_path / "logged", [folder], ["-O1", *build.WARNINGS[1:]])
-    done = subprocess.run([program, tmp_path / "x.log"], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([program, tmp_path / "x.log"], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0
     found = replay_file(folder, tmp_path / "x.log", None, None)
     assert (found.crc, found.trials, found.cut) == (done.stdout.strip(), 20, False)

@@ -89,9 +89,9 @@ def test_the_runtime_calls_no_library(core, tmp_path):
             "-o",
             "x.o",
         ]
-        subprocess.run(words, cwd=tmp_path, check=True, timeout=60)
+        subprocess.run(words, cwd=tmp_path, check=True, timeout=300)
         text = subprocess.run(
-            [f"{tool}nm", "-u", "x.o"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
+            [f"{tool}nm", "-u", "x.o"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=300
         ).stdout
         wanted = set(re.findall(r"U (\w+)", text))
         assert wanted <= {
@@ -109,7 +109,7 @@ def test_the_tool_prints_a_table(tmp_path):
     compile_to(TARGET, work.net, tmp_path / "mcu", None, [work.raster] * GOLDEN)
     tool = Path(__file__).parents[3] / "tools" / "footprint"
     words = [sys.executable, "-m", "targets.mcu.footprint_table", tmp_path / "mcu", "m4"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert footprint_table.COUNT in " ".join(done.stdout.split())
     assert "100%" in done.stdout

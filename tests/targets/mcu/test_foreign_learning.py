@@ -96,7 +96,7 @@ def built(models: dict[str, onnx.ModelProto], place: Path, runner: str) -> link.
     for name, model in models.items():
         onnx.save(model, place / f"{name}.onnx")
         words = [program, "compile", "--model-name", name, place / f"{name}.onnx", place / f"{name}.c"]
-        subprocess.run(words, check=True, timeout=120, capture_output=True)
+        subprocess.run(words, check=True, timeout=300, capture_output=True)
         text = (place / f"{name}.c").read_text()  # its constants are global, and two graphs have some of the same name
         (place / f"{name}.c").write_text(re.sub(r"\b(weight\d+_)", rf"{name}_\1", text))
         inputs, outputs = arrays(model.graph.input), arrays(model.graph.output)

@@ -26,7 +26,7 @@ SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover
 NET = random_network(5)
 
 
-def program(words, limit_s=120):
+def program(words, limit_s=300):
     return subprocess.run([str(w) for w in words], capture_output=True, text=True, timeout=limit_s)
 
 

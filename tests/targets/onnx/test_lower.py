@@ -109,7 +109,7 @@ def test_emx_compiles_it_to_c(runner, tmp_path):
     net = next(n for n in map(random_network, range(99)) if len(n.input.shape) == 3 and len(n.layers) == 3)
     TARGET.lower(net, tmp_path, copy_to_numpy(floats_))
     program = shutil.which("emx-onnx-cgen") or str(Path(sys.executable).with_name("emx-onnx-cgen"))
-    subprocess.run([program, "compile", tmp_path / f"{runner}.onnx", tmp_path / "net.c"], check=True, timeout=120)
+    subprocess.run([program, "compile", tmp_path / f"{runner}.onnx", tmp_path / "net.c"], check=True, timeout=300)
     assert "void" in (tmp_path / "net.c").read_text()
 
 
