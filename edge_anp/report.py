@@ -13,7 +13,7 @@ from edge_anp.doctor import Finding
 from edge_anp.errors import BadFile
 from edge_anp.integer import IntegerNetwork
 from edge_anp.network import Network
-from edge_anp.neurons import LIF, CubaLIF
+from edge_anp.neurons import LIF, CubaLIF, Tanh
 from edge_anp.quantization_loss import QuantizationLoss
 from edge_anp.topology import INPUT
 from edge_anp.verify import Verification
@@ -35,6 +35,8 @@ def layer_table(network: Network | IntegerNetwork) -> Table:
 
 
 def _describe(neuron: Any) -> str:
+    if isinstance(neuron, Tanh):
+        return "tanh"
     if isinstance(neuron, LIF):
         kind, reset = ("CubaLIF" if isinstance(neuron, CubaLIF) else "LIF"), neuron.reset
     else:

@@ -25,7 +25,7 @@ STEPS, BATCH = 12, 3  # of the random raster that a module is read with when the
 
 @dataclass(frozen=True)
 class Model:
-    """What MODEL turned out to be; `module` and `reading` only for a factory."""
+    """What MODEL turned out to be; `module` and `reading` only for a factory of a torch module."""
 
     network: Network | IntegerNetwork
     module: nn.Module | None = None
@@ -39,7 +39,7 @@ def open_model(
     raster: torch.Tensor | None = None,
     decode: str | None = None,
 ) -> Model:
-    """Open MODEL. A module is read with `raster` [T, B, prod(shape)], else with random numbers of `shape`.
+    """Open MODEL. A factory's module is read with `raster` [T, B, prod(shape)], else with random numbers of `shape`; its Network is taken.
 
     Raise BadFile, Unsupported or ValueError, each with what to do.
     """
@@ -59,8 +59,14 @@ def open_model(
             path, "it is no model", should_be="file.py:factory, a network.npz, an integer.npz or a lava-dl .net"
         )
     module = load_attribute(path, factory)()
+    if isinstance(module, Network | IntegerNetwork):
+        if weights is not None:
+            raise ValueError(
+                f"--weights goes with a torch.nn.Module; the {type(module).__name__} of {spec} has its weights inside"
+            )
+        return Model(module)
     if not isinstance(module, nn.Module):
-        raise ValueError(f"{spec}() returned a {type(module).__name__}; it must return a torch.nn.Module")
+        raise ValueError(f"{spec}() returned a {type(module).__name__}; it must return a torch.nn.Module or a Network")
     if weights is not None:
         load_weights(module, weights)
     from edge_anp.snntorch_model import input_shape_of, read

@@ -202,6 +202,18 @@ def test_doctor_finds_what_the_tests_run_on(tmp_path):
     assert "step_q" in found["target onnx"]
 
 
+def test_a_factory_may_return_a_network(tmp_path):
+    """A rate network is trained, read back and described; what it cannot take is said."""
+    model, few = EXAMPLE.replace("my_net.py:build", "rate_net.py:series"), ("--updates", 2, "--batch", 4)
+    assert edge_anp("train", model, "--task", "mackey_glass", *few, "--out", tmp_path / "a")[0] == 0
+    assert json.loads((tmp_path / "a/result.json").read_text())["measure"] == "mean square error"
+    assert "tanh" in edge_anp("check", tmp_path / "a/network.npz")[1]
+    code, text = edge_anp("train", model, "--task", "digits", *few, "--out", tmp_path / "b")
+    assert (code, "has 8 values, but the network takes 1" in text) == (2, True)
+    code, text = edge_anp("check", model, "--weights", tmp_path / "w.pt")
+    assert (code, "has its weights inside" in text) == (2, True)
+
+
 def test_ctrl_c_ends_training_with_one_line(tmp_path):
     many = ["--updates", "100000", "--checkpoint", "1"]
     words = ["train", EXAMPLE, "--task", "digits", *many, "--out", str(tmp_path / "run")]

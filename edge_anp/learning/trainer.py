@@ -24,6 +24,7 @@ from edge_anp.learning.fit import History, Progress, fit
 from edge_anp.learning.progress import show
 from edge_anp.learning.rule import Ask, Reward, Rule, Signal
 from edge_anp.network import Network
+from edge_anp.neurons import Tanh
 from edge_anp.noise import noise
 from edge_anp.tasks import Task
 
@@ -102,8 +103,8 @@ def train(
             checkpoint.save(Checkpoint(*numbers, now.losses, dict(now.asked), held, settings or {}, fixed), folder)
 
     start = int(noise(seed, 0, int(Draw.RUN), 0, 0, 0))  # so that the updates of seeds 0 and 1 share no noise
-    visible = progress and ranks.rank == 0
-    with show(f"training, {rule.signal}", updates, visible) as shown, checkpoint.interrupts_wait() as stop:
+    visible, rates = progress and ranks.rank == 0, any(isinstance(layer.neuron, Tanh) for layer in network.layers)
+    with show(f"training, {rule.signal}", updates, visible, rates) as shown, checkpoint.interrupts_wait() as stop:
 
         def seen(now: Progress) -> None:
             shown(now.done - 1, now.losses[-1], now.spike_rate)

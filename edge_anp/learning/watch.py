@@ -19,7 +19,8 @@ EXPLOSION = 1e3  # a cross-entropy of chance is ln K, a few units
 
 
 class Watch:
-    """The health of a run: finite, not exploding, not silent. spike_rate: of the hidden layers, a neuron and step."""
+    """The health of a run: finite, not exploding, not silent. spike_rate: of the hidden layers, a neuron and step; of a rate
+    network the mean size of what is sent."""
 
     def __init__(self, network: Network) -> None:
         self.network, self.spike_rate, self.silent = network, math.nan, 0
@@ -44,8 +45,10 @@ class Watch:
 
     @torch.no_grad()
     def _listen(self, k: int, raster: Tensor) -> None:
-        spikes = run(self.network, raster).spikes
-        self.spike_rate = sum(float(spikes[i].sum()) for i in self.hidden) / sum(spikes[i].numel() for i in self.hidden)
+        sent = run(self.network, raster).spikes
+        self.spike_rate = sum(float(sent[i].abs().sum()) for i in self.hidden) / sum(
+            sent[i].numel() for i in self.hidden
+        )
         self.silent = self.silent + 1 if self.spike_rate == 0 else 0
         if self.silent >= PATIENCE:
             raise EdgeAnpError(
