@@ -100,7 +100,7 @@ def digest(tree: Any, without: Iterable[Any] = ()) -> str:
 
 def _array(leaf: Any) -> np.ndarray:
     array = detach().cpu().numpy() if (detach := getattr(leaf, "detach", None)) else np.asarray(leaf)
-    return np.array(array, order="C")
+    return np.asarray(array, order="C")
 
 
 def _encode(node: Any, leaves: list[Any]) -> Any:
@@ -141,5 +141,5 @@ def _digest(encoded: Any, arrays: Sequence[np.ndarray]) -> str:
     digest = hashlib.sha256(json.dumps(encoded, sort_keys=True).encode())
     for a in arrays:
         digest.update(f"{a.dtype.str}{a.shape}".encode())
-        digest.update(np.ascontiguousarray(a).tobytes())
+        digest.update(np.ascontiguousarray(a))  # its bytes, not copied
     return digest.hexdigest()

@@ -29,7 +29,7 @@ VERSION, NAME = 1, "checkpoint/run.pt"
 class Checkpoint:
     """done: updates made. scheme: the weights that a run on integers chose its units by. settings: what the run was started with.
 
-    fixed: the digest of all that the run does not train (`digest_of_fixed`), which whoever goes on must bring along.
+    fixed, data: digests of all that the run does not train (`digest_of_fixed`) and of its samples, which whoever goes on must bring along.
     """
 
     done: int
@@ -42,6 +42,7 @@ class Checkpoint:
     scheme: dict[str, Tensor] | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     fixed: str = ""
+    data: str = ""
 
 
 def save(found: Checkpoint, folder: Path) -> None:
@@ -81,8 +82,8 @@ def digest_of_fixed(network: Network) -> str:
     return storage.digest(replace(network, feedback={}), without=network.parameters().values())
 
 
-def restore(found: Checkpoint, network: Network, optimizer: Optimizer, scheduler: Any) -> None:
-    """Put weights, optimizer and schedule back; raise ValueError for those of another network."""
+def restore(found: Checkpoint, network: Network, data: str, optimizer: Optimizer, scheduler: Any) -> None:
+    """Put weights, optimizer and schedule back; raise ValueError for those of another network, or of other data."""
     parameters = network.parameters()
     shapes = {name: tuple(p.shape) for name, p in parameters.items()}
     there = {name: tuple(p.shape) for name, p in found.parameters.items()}
@@ -94,6 +95,10 @@ def restore(found: Checkpoint, network: Network, optimizer: Optimizer, scheduler
         raise ValueError(
             "the network is not the one that the run began with: a constant, a frozen weight or the wiring has changed; a run must "
             "go on with the network that it began with"
+        )
+    if found.data not in ("", data):
+        raise ValueError(
+            "the training samples are not those that the run began with; a run must go on with the data that it began with"
         )
     with torch.no_grad():
         for name, p in parameters.items():

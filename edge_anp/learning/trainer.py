@@ -64,11 +64,11 @@ def train(
     parameters = there.parameters()
     opt = make_optimizer(optimizer, list(parameters.values()), rate)
     scheduler = CosineAnnealingLR(opt, updates)
-    before, scheme = None, None
+    before, scheme, data = None, None, "" if folder is None else storage.digest(samples)
     if resume:
         assert folder is not None
         old = checkpoint.load(folder)
-        checkpoint.restore(old, there, opt, scheduler)
+        checkpoint.restore(old, there, data, opt, scheduler)
         state = {name: x.to(place) for name, x in old.state.items()}
         before, scheme = Progress(old.done, old.losses, Counter(old.asked), state, float("nan")), old.scheme
     integers = _Integers(there, samples.batch(range(min(64, len(samples))))[0], scheme) if on_integer else None
@@ -100,7 +100,9 @@ def train(
         if folder is not None and ranks.rank == 0:
             numbers = (now.done, dict(parameters), opt.state_dict(), scheduler.state_dict(), dict(now.state))
             held = integers.snapshot if integers else None
-            checkpoint.save(Checkpoint(*numbers, now.losses, dict(now.asked), held, settings or {}, fixed), folder)
+            checkpoint.save(
+                Checkpoint(*numbers, now.losses, dict(now.asked), held, settings or {}, fixed, data), folder
+            )
 
     start = int(noise(seed, 0, int(Draw.RUN), 0, 0, 0))  # so that the updates of seeds 0 and 1 share no noise
     visible, rates = progress and ranks.rank == 0, any(isinstance(layer.neuron, Tanh) for layer in network.layers)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
@@ -159,6 +160,19 @@ def test_a_run_goes_on_with_the_network_that_it_began_with_or_not_at_all(tmp_pat
     train_run(Choices(model, "digits", updates=1, batch=16), tmp_path / "run", 1, out)
     (tmp_path / "net.py").write_text(FACTORY.replace("0.9", "0.8"))
     with pytest.raises(ValueError, match="not the one that the run began with"):
+        resume_run(model, tmp_path / "run", out)
+
+
+def test_a_run_goes_on_with_the_data_that_it_began_with_or_not_at_all(tmp_path):
+    (tmp_path / "net.py").write_text(FACTORY)
+    model, out, data = f"{tmp_path / 'net.py'}:build", Console(quiet=True), tmp_path / "data.npz"
+    x, y = np.random.default_rng(0).random((40, 6, 8), np.float32), np.arange(40) % 10
+    np.savez(data, x=x, y=y)
+    train_run(Choices(model, str(data), updates=1, batch=16), tmp_path / "run", 1, out)
+    resume_run(model, tmp_path / "run", out)
+    x[11, 0, 0] += 1
+    np.savez(data, x=x, y=y)
+    with pytest.raises(ValueError, match="samples are not those that the run began with"):
         resume_run(model, tmp_path / "run", out)
 
 
