@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,7 +58,7 @@ def open_model(
         raise BadFile(
             path, "it is no model", should_be="file.py:factory, a network.npz, an integer.npz or a lava-dl .net"
         )
-    module = load_attribute(path, factory)()
+    module = _made(spec, load_attribute(path, factory))
     if isinstance(module, Network | IntegerNetwork):
         if weights is not None:
             raise ValueError(
@@ -83,13 +83,26 @@ def open_model(
     return Model(reading.network, module, reading)
 
 
+def _made(spec: str, found: Any) -> Any:
+    """What a factory returns; a module or network that lies in the file itself is taken as it is."""
+    if isinstance(found, nn.Module | Network | IntegerNetwork):
+        return found
+    try:
+        inspect.signature(found).bind()
+    except TypeError as error:
+        raise ValueError(
+            f"{spec} is called without arguments, and cannot be ({error}); it must be a function of none"
+        ) from None
+    return found()
+
+
 def split_attribute(spec: str) -> tuple[Path, str | None]:
     """`file.py:name` -> (file.py, name); anything without `.py:` -> (it, None)."""
     head, colon, name = spec.rpartition(":")
     return (Path(head), name) if colon and head.endswith(".py") else (Path(spec), None)
 
 
-def load_attribute(path: Path, name: str) -> Callable[..., Any]:
+def load_attribute(path: Path, name: str) -> Any:
     """The object `name` of a Python file of the user's own, which is executed for it."""
     if not path.is_file():
         raise BadFile(path, "there is no such file", should_be="a Python file")

@@ -141,5 +141,5 @@ def _digest(encoded: Any, arrays: Sequence[np.ndarray]) -> str:
     digest = hashlib.sha256(json.dumps(encoded, sort_keys=True).encode())
     for a in arrays:
         digest.update(f"{a.dtype.str}{a.shape}".encode())
-        digest.update(np.ascontiguousarray(a))  # its bytes, not copied
+        digest.update(np.ascontiguousarray(a).data)  # its bytes, not copied
     return digest.hexdigest()

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -212,6 +213,20 @@ def test_a_factory_may_return_a_network(tmp_path):
     assert (code, "has 8 values, but the network takes 1" in text) == (2, True)
     code, text = edge_anp("check", model, "--weights", tmp_path / "w.pt")
     assert (code, "has its weights inside" in text) == (2, True)
+    code, text = edge_anp("check", model.replace(":series", ":network"))
+    assert (code, "missing a required argument: 'inputs'" in text) == (2, True)
+
+
+def test_a_module_or_network_may_lie_in_the_file_itself(tmp_path):
+    (tmp_path / "net.py").write_text(
+        "import rate_net, my_net\nrates, module, no = rate_net.series(), my_net.build(), 3\n"
+    )
+    for name in ("rate_net.py", "my_net.py"):
+        shutil.copy(Path(EXAMPLE).parent / name, tmp_path)
+    assert edge_anp("check", f"{tmp_path}/net.py:module", "--shape", "8", "--target", "mcu")[0] == 0
+    assert "tanh" in edge_anp("check", f"{tmp_path}/net.py:rates")[1]
+    code, text = edge_anp("check", f"{tmp_path}/net.py:no")
+    assert (code, "not a callable object" in text) == (2, True)
 
 
 def test_ctrl_c_ends_training_with_one_line(tmp_path):
