@@ -148,9 +148,9 @@ def windows(x: np.ndarray, op: Window, fill: float | int = 0) -> np.ndarray:
         padded = np.full((*x.shape[:2], *(n + 2 * p for n, p in sizes)), fill, x.dtype)
         padded[(..., *(slice(p, p + n) for n, p in sizes))] = x
         x = padded
-    axes = tuple(range(2, 2 + len(op.kernel)))
-    view = np.lib.stride_tricks.sliding_window_view(x, op.kernel, axis=axes)  # type: ignore[call-overload]
-    return view[(slice(None), slice(None), *(slice(None, None, s) for s in op.stride))]
+    out = tuple((n - k) // step + 1 for n, k, step in zip(x.shape[2:], op.kernel, op.stride, strict=True))
+    strides = (*x.strides[:2], *(b * step for b, step in zip(x.strides[2:], op.stride, strict=True)), *x.strides[2:])
+    return np.lib.stride_tricks.as_strided(x, (*x.shape[:2], *out, *op.kernel), strides, writeable=False)
 
 
 def convolve(x: np.ndarray, op: Convolution, weight: np.ndarray) -> np.ndarray:
@@ -158,12 +158,11 @@ def convolve(x: np.ndarray, op: Convolution, weight: np.ndarray) -> np.ndarray:
 
     With integers below 2^24 it is exact in float32 too, in any order of summation.
     """
-    view = np.moveaxis(windows(x, op), 1, 1 + len(op.kernel))  # [B, *out, C, *kernel]
-    batch, out = len(x), view.shape[1 : 1 + len(op.kernel)]
-    sums = []
-    for columns, rows in zip(
-        np.split(view, op.groups, axis=1 + len(op.kernel)), np.split(weight, op.groups), strict=True
-    ):
-        flat = columns.reshape(batch * prod(out), prod(rows.shape[1:])) @ rows.reshape(len(rows), -1).T
-        sums.append(flat.reshape(batch, prod(out), len(rows)))
-    return np.moveaxis(np.concatenate(sums, axis=2), 2, 1).reshape(batch, op.out_size)
+    view, groups, batch, axes = windows(x, op), op.groups, len(x), len(op.kernel)
+    fan_in, fan_out = prod(weight.shape[1:]), len(weight) // groups
+    out = view.shape[2 : 2 + axes]
+    view = view.reshape(batch, groups, view.shape[1] // groups, *out, *op.kernel)
+    view = view.transpose(1, 0, *range(3, 3 + axes), 2, *range(3 + axes, 3 + 2 * axes))  # [G, B, *out, C / G, *kernel]
+    columns = view.reshape(groups, batch * prod(out), fan_in)
+    sums = columns @ weight.reshape(groups, fan_out, fan_in).transpose(0, 2, 1)
+    return sums.reshape(groups, batch, prod(out), fan_out).transpose(1, 0, 3, 2).reshape(batch, op.out_size)
