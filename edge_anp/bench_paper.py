@@ -42,9 +42,8 @@ SGD = {  # a factor of four apart, up to where nearly every task explodes
     "np": (0.005, 0.02, 0.08, 0.32, 1.28),
     "anp": (0.001, 0.004, 0.016, 0.064, 0.256),
 }
-FAST = (
-    ("eta", 0.8),
-)  # at 0.4 the feedback comes too late for weights that move so fast, and look-back T does not learn to copy
+# at 0.4 the feedback comes too late for weights that move so fast, and look-back T does not learn to copy
+FAST = (("eta", 0.8),)
 RULES: tuple[tuple[str, str], ...] = (
     ("feedback-anp", "0"), ("bptt", ""), ("onestep", ""), ("readout", ""), ("feedback-anp", "T"), ("anp", ""), ("np", ""), ("wp", ""),
 )  # fmt: skip

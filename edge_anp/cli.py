@@ -28,6 +28,7 @@ from edge_anp.cli_options import (
     Weights,
     err,
     out,
+    parse_options,
     parse_shape,
     reported,
     write_json,
@@ -155,7 +156,7 @@ def compile_(
     )
     with out.status("quantizing and compiling"):
         done = compilation.compile_network(
-            opened.network, target, out_folder, found.train, samples, sources.parse_options(option), **learning
+            opened.network, target, out_folder, found.train, samples, parse_options(option), **learning
         )
     if done.loss is not None:
         out.print(report.loss_table(done.network, done.loss))

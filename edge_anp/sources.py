@@ -58,20 +58,16 @@ def open_model(
         raise BadFile(
             path, "it is no model", should_be="file.py:factory, a network.npz, an integer.npz or a lava-dl .net"
         )
-    module = _made(spec, load_attribute(path, factory))
-    if isinstance(module, Network | IntegerNetwork):
+    made = _make(spec, load_attribute(path, factory))
+    if not isinstance(made, nn.Module):
         if weights is not None:
-            raise ValueError(
-                f"--weights goes with a torch.nn.Module; the {type(module).__name__} of {spec} has its weights inside"
-            )
-        return Model(module)
-    if not isinstance(module, nn.Module):
-        raise ValueError(f"{spec}() returned a {type(module).__name__}; it must return a torch.nn.Module or a Network")
+            raise ValueError(f"--weights goes with a torch.nn.Module; what {spec} makes has its weights inside")
+        return Model(made)
     if weights is not None:
-        load_weights(module, weights)
+        load_weights(made, weights)
     from edge_anp.snntorch_model import input_shape_of, read
 
-    shape = shape or input_shape_of(module)
+    shape = shape or input_shape_of(made)
     if shape is None:
         raise Unsupported(
             f"{spec}: the shape of one time step is unknown; give --shape, or set `input_shape` on the module"
@@ -79,21 +75,25 @@ def open_model(
     if raster is None:
         size = int(torch.Size(shape).numel())
         raster = torch.rand(STEPS, BATCH, size, generator=torch.Generator().manual_seed(0))
-    reading = read(module, raster.reshape(*raster.shape[:2], *shape), decode=decode)
-    return Model(reading.network, module, reading)
+    reading = read(made, raster.reshape(*raster.shape[:2], *shape), decode=decode)
+    return Model(reading.network, made, reading)
 
 
-def _made(spec: str, found: Any) -> Any:
+def _make(spec: str, factory: Any) -> nn.Module | Network | IntegerNetwork:
     """What a factory returns; a module or network that lies in the file itself is taken as it is."""
-    if isinstance(found, nn.Module | Network | IntegerNetwork):
-        return found
+    kinds = nn.Module | Network | IntegerNetwork
+    if isinstance(factory, kinds):
+        return factory
     try:
-        inspect.signature(found).bind()
+        inspect.signature(factory).bind()
     except TypeError as error:
         raise ValueError(
-            f"{spec} is called without arguments, and cannot be ({error}); it must be a function of none"
+            f"{spec} cannot be called without arguments ({error}); it must be a function of none"
         ) from None
-    return found()
+    made = factory()
+    if not isinstance(made, kinds):
+        raise ValueError(f"{spec}() returned a {type(made).__name__}; it must return a torch.nn.Module or a Network")
+    return made
 
 
 def split_attribute(spec: str) -> tuple[Path, str | None]:
@@ -150,12 +150,3 @@ def load_weights(module: nn.Module, path: Path) -> None:
             f"{head} {', '.join(names)}" for head, names in (("it lacks", missing), ("unknown", unexpected)) if names
         )
         raise BadFile(path, what, should_be="weights of this very model")
-
-
-def parse_options(texts: list[str] | None) -> dict[str, str]:
-    """['prefix=digits'] -> {'prefix': 'digits'}."""
-    pairs = [text.partition("=") for text in texts or ()]
-    for (name, equals, _), text in zip(pairs, texts or (), strict=True):
-        if not name or not equals:
-            raise ValueError(f"--option is {text!r}; it must be NAME=VALUE, e.g. prefix=digits")
-    return {name: value for name, _, value in pairs}

@@ -148,9 +148,9 @@ def windows(x: np.ndarray, op: Window, fill: float | int = 0) -> np.ndarray:
         padded = np.full((*x.shape[:2], *(n + 2 * p for n, p in sizes)), fill, x.dtype)
         padded[(..., *(slice(p, p + n) for n, p in sizes))] = x
         x = padded
-    out = tuple((n - k) // step + 1 for n, k, step in zip(x.shape[2:], op.kernel, op.stride, strict=True))
+    shape = (*x.shape[:2], *op.out_shape[1:], *op.kernel)
     strides = (*x.strides[:2], *(b * step for b, step in zip(x.strides[2:], op.stride, strict=True)), *x.strides[2:])
-    return np.lib.stride_tricks.as_strided(x, (*x.shape[:2], *out, *op.kernel), strides, writeable=False)
+    return np.lib.stride_tricks.as_strided(x, shape, strides, writeable=False)
 
 
 def convolve(x: np.ndarray, op: Convolution, weight: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from edge_anp import cli
 from edge_anp.cli import app
 from edge_anp.learning import checkpoint
 
@@ -227,6 +228,16 @@ def test_a_module_or_network_may_lie_in_the_file_itself(tmp_path):
     assert "tanh" in edge_anp("check", f"{tmp_path}/net.py:rates")[1]
     code, text = edge_anp("check", f"{tmp_path}/net.py:no")
     assert (code, "not a callable object" in text) == (2, True)
+
+
+def test_ctrl_c_before_a_command_begins_is_one_line_too(monkeypatch, capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "app", interrupted)
+    with pytest.raises(SystemExit, match="130"):
+        cli.main()
+    assert "interrupted" in capsys.readouterr().err
 
 
 def test_ctrl_c_ends_training_with_one_line(tmp_path):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from torch.optim import Optimizer
 from edge_anp import storage
 from edge_anp.errors import BadFile
 from edge_anp.network import Network
+from edge_anp.tasks import Samples
 
 VERSION, NAME = 1, "checkpoint/run.pt"
 
@@ -29,7 +30,7 @@ VERSION, NAME = 1, "checkpoint/run.pt"
 class Checkpoint:
     """done: updates made. scheme: the weights that a run on integers chose its units by. settings: what the run was started with.
 
-    fixed, data: digests of all that the run does not train (`digest_of_fixed`) and of its samples, which whoever goes on must bring along.
+    began_with: digests of what whoever goes on must bring along (`origins`).
     """
 
     done: int
@@ -41,8 +42,7 @@ class Checkpoint:
     asked: dict[str, int]
     scheme: dict[str, Tensor] | None = None
     settings: dict[str, Any] = field(default_factory=dict)
-    fixed: str = ""
-    data: str = ""
+    began_with: dict[str, str] = field(default_factory=dict)
 
 
 def save(found: Checkpoint, folder: Path) -> None:
@@ -77,29 +77,29 @@ def load(folder: Path) -> Checkpoint:
         raise BadFile(path, f"it cannot be read ({type(error).__name__})", should_be=should_be) from error
 
 
-def digest_of_fixed(network: Network) -> str:
-    """Of a network without the numbers that are trained and the feedback that is learned."""
-    return storage.digest(replace(network, feedback={}), without=network.parameters().values())
+def origins(network: Network, samples: Samples) -> dict[str, str]:
+    """Digests of what a run does not train: the samples, and the network without its trained numbers and learned feedback."""
+    fixed = storage.digest(replace(network, feedback={}), without=network.parameters().values())
+    return {"network (its constants, frozen weights or wiring)": fixed, "training samples": storage.digest(samples)}
 
 
-def restore(found: Checkpoint, network: Network, data: str, optimizer: Optimizer, scheduler: Any) -> None:
+def restore(
+    found: Checkpoint,
+    parameters: Mapping[str, Tensor],
+    began_with: Mapping[str, str],
+    optimizer: Optimizer,
+    scheduler: Any,
+) -> None:
     """Put weights, optimizer and schedule back; raise ValueError for those of another network, or of other data."""
-    parameters = network.parameters()
     shapes = {name: tuple(p.shape) for name, p in parameters.items()}
     there = {name: tuple(p.shape) for name, p in found.parameters.items()}
     if shapes != there:
         raise ValueError(
             f"the run holds weights of the shapes {there}, but the network has {shapes}; they must be the same"
         )
-    if found.fixed not in ("", digest_of_fixed(network)):
-        raise ValueError(
-            "the network is not the one that the run began with: a constant, a frozen weight or the wiring has changed; a run must "
-            "go on with the network that it began with"
-        )
-    if found.data not in ("", data):
-        raise ValueError(
-            "the training samples are not those that the run began with; a run must go on with the data that it began with"
-        )
+    for what, digest in began_with.items():
+        if found.began_with.get(what, digest) != digest:
+            raise ValueError(f"the {what} changed since the run began; a run must go on with what it began with")
     with torch.no_grad():
         for name, p in parameters.items():
             p.copy_(found.parameters[name])
@@ -122,4 +122,4 @@ def interrupts_wait() -> Iterator[list[bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-__all__ = ["Checkpoint", "digest_of_fixed", "interrupts_wait", "load", "restore", "save"]
+__all__ = ["Checkpoint", "interrupts_wait", "load", "origins", "restore", "save"]

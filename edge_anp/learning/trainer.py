@@ -64,16 +64,15 @@ def train(
     parameters = there.parameters()
     opt = make_optimizer(optimizer, list(parameters.values()), rate)
     scheduler = CosineAnnealingLR(opt, updates)
-    before, scheme, data = None, None, "" if folder is None else storage.digest(samples)
+    before, scheme, began_with = None, None, {} if folder is None else checkpoint.origins(there, samples)
     if resume:
         assert folder is not None
         old = checkpoint.load(folder)
-        checkpoint.restore(old, there, data, opt, scheduler)
+        checkpoint.restore(old, parameters, began_with, opt, scheduler)
         state = {name: x.to(place) for name, x in old.state.items()}
         before, scheme = Progress(old.done, old.losses, Counter(old.asked), state, float("nan")), old.scheme
     integers = _Integers(there, samples.batch(range(min(64, len(samples))))[0], scheme) if on_integer else None
     first = before.done if before else 0
-    fixed = checkpoint.digest_of_fixed(there)
     part = ranks.share(min(batch, len(samples)))
 
     def batches() -> Iterator[tuple[Tensor, Ask]]:
@@ -100,9 +99,7 @@ def train(
         if folder is not None and ranks.rank == 0:
             numbers = (now.done, dict(parameters), opt.state_dict(), scheduler.state_dict(), dict(now.state))
             held = integers.snapshot if integers else None
-            checkpoint.save(
-                Checkpoint(*numbers, now.losses, dict(now.asked), held, settings or {}, fixed, data), folder
-            )
+            checkpoint.save(Checkpoint(*numbers, now.losses, dict(now.asked), held, settings or {}, began_with), folder)
 
     start = int(noise(seed, 0, int(Draw.RUN), 0, 0, 0))  # so that the updates of seeds 0 and 1 share no noise
     visible, rates = progress and ranks.rank == 0, any(isinstance(layer.neuron, Tanh) for layer in network.layers)
